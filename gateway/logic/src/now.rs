@@ -1,0 +1,14 @@
+//! The present, handed in from outside: wall clock for what others sign and read, uptime for what we wait for.
+
+use std::time::Duration;
+
+use nicgate_protocol::Timestamp;
+
+/// One reading of both clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// UTC; may jump when somebody sets it.
+    pub wall: Timestamp,
+    /// Time since the program started; never jumps. Limits and backoff live by it.
+    pub uptime: Duration,
+}

@@ -1,0 +1,107 @@
+//! What the gateway knows about one host: what was asked last, what each provider confirmed.
+//!
+//! The store keeps it and says how it looks on disk; nothing here touches a disk.
+
+use nicgate_protocol::{AddressSet, DeviceId, Timestamp};
+
+/// Sixteen bytes that tell one signed request from every other: the start of the SHA-256 of its signature.
+pub type SignatureId = [u8; 16];
+
+/// One host. An absent host and [`HostState::default`] mean the same.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HostState {
+    /// What the newest accepted update, or the operator, wants published.
+    pub desired: AddressSet,
+    /// The commit that recorded `desired`; 0 before the first.
+    pub number: u64,
+    /// When the newest change counts as sent: the earlier of the sender's clock and ours.
+    pub ordered_at: Timestamp,
+    /// The signature of the newest update of any kind; `None` when that one was not signed.
+    pub newest: Option<SignatureId>,
+    /// Whether that newest update changed something.
+    pub newest_changed: bool,
+    /// Who changed the host last; `None` for the operator.
+    pub device: Option<DeviceId>,
+    /// What each provider of the zone confirmed; the embedded one is not listed, it follows `desired` by itself.
+    pub applied: Vec<Applied>,
+    /// A manual override, or the pause after one.
+    pub hold: Option<Box<Hold>>,
+}
+
+/// What one provider confirmed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Applied {
+    /// The provider's name in the configuration.
+    pub provider: Box<str>,
+    /// What it confirmed to publish.
+    pub addresses: AddressSet,
+    /// The time to live that went with it, in seconds.
+    pub ttl: u32,
+    /// Zone and record ids, in the provider's own words, so that the next change costs one call.
+    pub remembered: Option<Box<str>>,
+}
+
+/// Automatic updates of the host are suspended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hold {
+    /// Until when; `None`: until released.
+    pub until: Option<Timestamp>,
+    /// Pinned by hand, rather than cooling down after a release.
+    pub is_pin: bool,
+    /// What a device asked for meanwhile.
+    pub noted: Option<AddressSet>,
+}
+
+impl HostState {
+    /// What `provider` confirmed, if it ever did.
+    #[must_use]
+    pub fn applied_by(&self, provider: &str) -> Option<&Applied> {
+        self.applied.iter().find(|applied| &*applied.provider == provider)
+    }
+
+    /// Whether `provider` publishes what is desired.
+    #[must_use]
+    pub fn is_applied_by(&self, provider: &str) -> bool {
+        match self.applied_by(provider) {
+            Some(applied) => applied.addresses == self.desired,
+            None => self.desired.is_empty(),
+        }
+    }
+
+    /// Replaces what `applied.provider` confirmed.
+    pub fn set_applied(&mut self, applied: Applied) {
+        match self.applied.iter_mut().find(|known| known.provider == applied.provider) {
+            Some(known) => *known = applied,
+            None => self.applied.push(applied),
+        }
+    }
+
+    /// The hold that is in force at `now`.
+    #[must_use]
+    pub fn hold_at(&self, now: Timestamp) -> Option<&Hold> {
+        self.hold.as_deref().filter(|hold| hold.until.is_none_or(|until| now < until))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hold_ends_by_itself() {
+        let hold = Hold { until: Some(Timestamp(1000)), is_pin: true, noted: None };
+        let state = HostState { hold: Some(Box::new(hold)), ..HostState::default() };
+        assert!(state.hold_at(Timestamp(999)).is_some());
+        assert!(state.hold_at(Timestamp(1000)).is_none());
+    }
+
+    #[test]
+    fn a_provider_that_never_heard_of_a_host_applies_nothing() {
+        let mut state = HostState::default();
+        assert!(state.is_applied_by("cloud"));
+        state.desired.v4 = Some([192, 0, 2, 1].into());
+        assert!(!state.is_applied_by("cloud"));
+        state.set_applied(Applied { provider: "cloud".into(), addresses: state.desired, ..Applied::default() });
+        assert!(state.is_applied_by("cloud"));
+    }
+}
