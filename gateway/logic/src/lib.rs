@@ -7,6 +7,7 @@
 //! [`screen::RawRequest`] → [`screen::Screened`] → [`authenticate::Authenticated`] → [`authorize::Update`] → [`decide::Plan`].
 #![forbid(unsafe_code)]
 
+pub mod answer;
 pub mod authenticate;
 pub mod authorize;
 pub mod decide;
