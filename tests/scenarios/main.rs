@@ -1,1 +1,3 @@
-//! x
+//! End-to-end stories, one file each.
+
+mod conformance;

@@ -1,1 +1,321 @@
-//! x
+//! The harness of the end-to-end stories: a whole gateway in this process on free loopback ports, with a clock
+//! that stories set, and the means to speak to it as real clients do.
+//!
+//! Outside programs are asked for by [`tool`]: a story that misses one says so and is skipped, unless
+//! `NICGATE_TESTS_COMPLETE` is set, as `tests/run` does after installing them.
+#![forbid(unsafe_code)]
+
+pub mod wire;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use base64::Engine as _;
+use nicgate::clock::Clock;
+use nicgate::config;
+use nicgate::gateway::{Running, Start};
+use nicgate::log::{Format, Log, Writer};
+use nicgate_logic::Now;
+use nicgate_protocol::Timestamp;
+
+pub use wire::{Answer, Request};
+
+/// 2026-11-22T12:00:00Z, where every story's clock starts.
+pub const NOON: Timestamp = Timestamp(1_795_348_800_000);
+
+/// A zone of the embedded name server, a device for it, no limits: what most stories need.
+pub const PLAIN: &str = r#"
+[[provider]]
+name = "lab"
+type = "embedded"
+
+[[zone]]
+name = "home.test"
+providers = ["lab"]
+addresses = "any"
+
+[limits]
+enabled = false
+
+[[device]]
+id = "box"
+hosts = ["a.home.test", "b.home.test", "c.home.test", "good.home.test", "*.lan.home.test"]
+
+[[device]]
+id = "other"
+hosts = ["foreign.home.test"]
+"#;
+
+/// A folder that goes with its owner.
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// A new, empty folder in the system's temporary one.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("nicgate-{name}-{}-{number}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).expect("the temporary folder takes another one");
+        Self(path)
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The hands of a story's clock.
+#[derive(Clone)]
+pub struct Hands(Arc<Mutex<Now>>);
+
+impl Hands {
+    /// Moves the clock on.
+    pub fn forward(&self, span: Duration) {
+        let mut now = self.0.lock().expect("nobody panics with the hands of the clock");
+        now.wall = now.wall + span;
+        now.uptime += span;
+    }
+
+    /// What time it is.
+    #[must_use]
+    pub fn now(&self) -> Now {
+        *self.0.lock().expect("nobody panics with the hands of the clock")
+    }
+}
+
+/// Where log lines are collected.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("nobody panics with the log").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A gateway that runs in this process.
+pub struct House {
+    runtime: tokio::runtime::Runtime,
+    running: Option<Running>,
+    writer: Option<Writer>,
+    lines: Lines,
+    folder: Folder,
+    /// The clock.
+    pub hands: Hands,
+}
+
+impl House {
+    /// A gateway with [`PLAIN`].
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        Self::with(name, PLAIN)
+    }
+
+    /// A gateway with other sections; `[server]`'s ports, `[tls]` and `[dns]` are the harness'. What `sections`
+    /// says above its first `[` goes into `[server]`.
+    #[must_use]
+    pub fn with(name: &str, sections: &str) -> Self {
+        let folder = Folder::new(name);
+        nicgate::http::tls::development_ca(folder.path(), &["localhost", "127.0.0.1", "::1"]).expect("a development CA is made");
+        let hands = Hands(Arc::new(Mutex::new(Now { wall: NOON, uptime: Duration::from_secs(3600) })));
+        let mut house = Self {
+            runtime: tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime"),
+            running: None,
+            writer: None,
+            lines: Lines::default(),
+            folder,
+            hands,
+        };
+        house.write_configuration(sections);
+        house.start();
+        house
+    }
+
+    /// Writes the configuration; a running gateway reads it by itself.
+    pub fn write_configuration(&self, sections: &str) {
+        let (server, rest) = sections.split_at(sections.find('[').unwrap_or(sections.len()));
+        let text = format!(
+            "[server]\nlisten = [\"127.0.0.1:0\"]\ndata_dir = \"data\"\n{server}\n[tls]\ncert_file = \"server.crt\"\nkey_file = \"server.key\"\n\n[dns]\nlisten = [\"127.0.0.1:0\"]\n\n{rest}"
+        );
+        // Written beside and renamed, as a careful operator does.
+        let (file, draft) = (self.configuration(), self.folder.path().join("draft.toml"));
+        std::fs::write(&draft, text).and_then(|()| std::fs::rename(&draft, &file)).expect("the configuration is written");
+    }
+
+    /// The configuration file.
+    #[must_use]
+    pub fn configuration(&self) -> PathBuf {
+        self.folder.path().join("gateway.toml")
+    }
+
+    /// The folder that holds the configuration, `data` and the certificates.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Starts the gateway that was stopped.
+    pub fn start(&mut self) {
+        let settings = match config::load(&self.configuration(), &|_| None) {
+            Ok(settings) => settings,
+            Err(mistakes) => panic!("{mistakes}"),
+        };
+        let clock = Clock::Set(Arc::clone(&self.hands.0));
+        let (log, writer) = Log::start(Format::Json, clock.clone(), self.lines.clone());
+        let start = Start { settings, file: Some(self.configuration()), clock, log };
+        let running = self.runtime.block_on(Running::start(start)).unwrap_or_else(|error| panic!("{error}"));
+        self.running = Some(running);
+        self.writer = Some(writer);
+    }
+
+    /// Stops the gateway in good order.
+    pub fn stop(&mut self) {
+        if let Some(running) = self.running.take() {
+            self.runtime.block_on(running.stop());
+        }
+        self.writer = None;
+    }
+
+    /// What runs.
+    #[must_use]
+    pub fn running(&self) -> &Running {
+        self.running.as_ref().expect("the gateway runs")
+    }
+
+    /// Where HTTPS is spoken.
+    #[must_use]
+    pub fn https(&self) -> SocketAddr {
+        self.running().https[0]
+    }
+
+    /// Where the name server listens.
+    #[must_use]
+    pub fn dns(&self) -> SocketAddr {
+        self.running().dns[0]
+    }
+
+    /// The password of a device, first generation.
+    #[must_use]
+    pub fn password(&self, device: &str) -> String {
+        self.running().gateway.desk.master.password(device, 1).text().to_owned()
+    }
+
+    /// The signing key of a device, first generation.
+    #[must_use]
+    pub fn key(&self, device: &str) -> String {
+        self.running().gateway.desk.master.key(device, 1).text().to_owned()
+    }
+
+    /// The value of an Authorization header for Basic.
+    #[must_use]
+    pub fn basic(&self, device: &str) -> String {
+        let pair = format!("{device}:{}", self.password(device));
+        format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))
+    }
+
+    /// Sends a request over TLS and reads the answer.
+    #[must_use]
+    pub fn send(&self, request: &Request) -> Answer {
+        wire::over_tls(self.https(), &self.folder.path().join("ca.crt"), request)
+    }
+
+    /// An update of `box` with Basic: the classic router.
+    #[must_use]
+    pub fn update(&self, query: &str) -> Answer {
+        self.send(&Request::get(&format!("/nic/update?{query}")).header("Authorization", &self.basic("box")))
+    }
+
+    /// What the name server says, as `dig +short` prints it, sorted.
+    #[must_use]
+    pub fn dig(&self, name: &str, record_type: &str) -> Vec<String> {
+        dig(self.dns(), name, record_type)
+    }
+
+    /// The log so far, as JSON values.
+    #[must_use]
+    pub fn log(&self) -> Vec<serde_json::Value> {
+        // Lines wait for at most a tenth of a second.
+        std::thread::sleep(Duration::from_millis(150));
+        let bytes = self.lines.0.lock().expect("nobody panics with the log").clone();
+        let text = String::from_utf8(bytes).expect("the log is UTF-8");
+        text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("not one JSON object: {line}"))).collect()
+    }
+
+    /// Waits until `holds`, for at most ten seconds.
+    pub fn wait_until(&self, what: &str, mut holds: impl FnMut(&Self) -> bool) {
+        for _ in 0..200 {
+            if holds(self) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        panic!("waited ten seconds in vain: {what}\nlog: {:#?}", self.log());
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// What a name server says, as `dig +short` prints it, sorted. The wire format is somebody else's library.
+#[must_use]
+pub fn dig(server: SocketAddr, name: &str, record_type: &str) -> Vec<String> {
+    wire::resolve(server, name, record_type)
+}
+
+/// Where an outside program is; `None`, with a word about it, when it is missing and may be.
+#[must_use]
+pub fn tool(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let extra = ["/usr/sbin", "/sbin"].map(PathBuf::from);
+    let found = std::env::split_paths(&path).chain(extra).map(|folder| folder.join(name)).find(|file| file.is_file());
+    missing(name, found)
+}
+
+/// A Python of the tests' own environment, which `tests/run` makes.
+#[must_use]
+pub fn python() -> Option<PathBuf> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python");
+    let found = file.is_file().then_some(file);
+    missing("the tests' Python environment", found)
+}
+
+fn missing(name: &str, found: Option<PathBuf>) -> Option<PathBuf> {
+    if found.is_none() {
+        assert!(std::env::var_os("NICGATE_TESTS_COMPLETE").is_none(), "{name} is missing, and tests/run should have installed it");
+        eprintln!("SKIPPED: {name} is missing; tests/run installs it");
+    }
+    found
+}
+
+/// Runs a program to its end and gives what it printed.
+#[must_use]
+pub fn run(command: &mut Command) -> Output {
+    command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
+}
+
+/// Standard output and error of a program, as one text.
+#[must_use]
+pub fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}

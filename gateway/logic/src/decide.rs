@@ -1,1 +1,342 @@
-//! decide
+//! What must change: a host's state and what is wanted of it become a [`Plan`]. Pure, and the only place that
+//! decides whether an update is new, old, a repeat, held back by a pin, or nothing at all.
+
+use std::net::Ipv6Addr;
+
+use nicgate_protocol::{AddressSet, Timestamp};
+
+use crate::authorize::{Wanted, Wish};
+use crate::refusal::Refusal;
+use crate::state::{Hold, HostState};
+
+/// What to do about one host.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Plan {
+    /// Nothing has to change and nobody is called. `next` holds what to remember, in memory only.
+    Nothing {
+        /// What to remember.
+        next: HostState,
+        /// What to answer.
+        echo: AddressSet,
+    },
+    /// What is wanted is recorded already, but the primary provider has not confirmed it yet: ask how it goes.
+    Settle {
+        /// What to remember, in memory only.
+        next: HostState,
+        /// What to answer when it is confirmed.
+        echo: AddressSet,
+    },
+    /// Record, then push.
+    Publish {
+        /// The state to record.
+        next: HostState,
+        /// What to answer when it is confirmed.
+        echo: AddressSet,
+    },
+    /// A pin holds the host: record what the device asked for, answer with what is pinned.
+    Note {
+        /// The state to record.
+        next: HostState,
+        /// What to answer.
+        echo: AddressSet,
+    },
+    /// The same request as the newest one: the same answer, no effect.
+    Repeat {
+        /// What to answer.
+        echo: AddressSet,
+        /// The newest request changed something.
+        changed: bool,
+    },
+}
+
+/// What [`decide`] has to know beside state and wish.
+#[derive(Clone, Copy, Debug)]
+pub struct Circumstances {
+    /// The present.
+    pub now: Timestamp,
+    /// The primary provider confirmed what is desired.
+    pub is_settled: bool,
+    /// When the replay memory began: what was signed before may have been seen by an earlier process.
+    pub remembers_since: Timestamp,
+}
+
+/// Decides.
+///
+/// # Errors
+/// [`Refusal::Replayed`], [`Refusal::Stale`], [`Refusal::BadAddress`] or [`Refusal::OutsidePolicy`].
+pub fn decide(state: &HostState, wanted: &Wanted, circumstances: Circumstances) -> Result<Plan, Refusal> {
+    let signature = wanted.sent.signed.as_ref().map(|signed| signed.id);
+    let is_newest = signature.is_some() && state.newest == signature;
+    if !is_newest {
+        check_order(state, wanted, circumstances.remembers_since)?;
+    }
+    let (desired, echo) = resolve(state.desired, wanted)?;
+
+    if let Some(hold) = state.hold_at(circumstances.now) {
+        let next = HostState {
+            hold: Some(Box::new(Hold { noted: Some(desired), ..hold.clone() })),
+            newest: signature,
+            newest_changed: false,
+            ..state.clone()
+        };
+        return Ok(Plan::Note { next, echo: state.desired });
+    }
+    if is_newest && desired == state.desired && circumstances.is_settled {
+        return Ok(Plan::Repeat { echo, changed: state.newest_changed });
+    }
+    if desired == state.desired {
+        let next = HostState {
+            newest: signature,
+            newest_changed: is_newest && state.newest_changed,
+            ..state.clone()
+        };
+        let is_settled = circumstances.is_settled;
+        return Ok(if is_settled { Plan::Nothing { next, echo } } else { Plan::Settle { next, echo } });
+    }
+    let next = HostState {
+        desired,
+        ordered_at: wanted.sent.ordered_at,
+        newest: signature,
+        newest_changed: true,
+        device: Some(wanted.sent.device.id.clone()),
+        hold: None,
+        ..state.clone()
+    };
+    Ok(Plan::Publish { next, echo })
+}
+
+/// A signed request must not undo what came after it. A password has no time of its own: it counts as sent now.
+fn check_order(state: &HostState, wanted: &Wanted, remembers_since: Timestamp) -> Result<(), Refusal> {
+    let Some(signed) = &wanted.sent.signed else { return Ok(()) };
+    if signed.is_again {
+        return Err(Refusal::Replayed);
+    }
+    // Signatures carry whole seconds. Within the second of the newest change the order of arrival decides, as
+    // long as this process would know a request that it saw before.
+    let (sent, newest) = (wanted.sent.ordered_at.seconds(), state.ordered_at.seconds());
+    let may_be_seen = signed.claimed.seconds() <= remembers_since.seconds();
+    if sent < newest || (sent == newest && may_be_seen) { Err(Refusal::Stale) } else { Ok(()) }
+}
+
+/// The addresses that the host would have, and those that the answer names: the families of the request.
+fn resolve(current: AddressSet, wanted: &Wanted) -> Result<(AddressSet, AddressSet), Refusal> {
+    let (v4, v6) = match wanted.wish {
+        Wish::Remove { v4, v6 } => {
+            let kept =
+                AddressSet { v4: current.v4.filter(|_| !v4), v6: current.v6.filter(|_| !v6) };
+            return Ok((kept, AddressSet::EMPTY));
+        }
+        Wish::Publish { v4, v6 } => (v4, v6),
+    };
+    let v6: Option<Ipv6Addr> = match v6 {
+        None => None,
+        Some(prefix) => Some(match wanted.policy.rule.interface_id {
+            Some(interface_id) if prefix.length < 128 => prefix.join(interface_id),
+            // A bare network moves the address that the host has.
+            None if prefix.length < 128 && prefix.is_bare() => {
+                prefix.join(current.v6.ok_or(Refusal::BadAddress)?)
+            }
+            Some(_) | None => prefix.address,
+        }),
+    };
+    let said = AddressSet { v4, v6 };
+    if !said.iter().all(|address| wanted.policy.zone.addresses.takes(address)) {
+        return Err(Refusal::OutsidePolicy);
+    }
+    Ok((AddressSet { v4: v4.or(current.v4), v6: v6.or(current.v6) }, said))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use nicgate_protocol::address::Prefix;
+    use nicgate_protocol::{DeviceId, Hostname};
+
+    use super::*;
+    use crate::authenticate::Signed;
+    use crate::authorize::Sent;
+    use crate::device::{Allowances, Device, Generation, Grants, Origin};
+    use crate::policy::{AddressPolicy, HostPolicy, HostRule, ZonePolicy};
+
+    const NOON: Timestamp = Timestamp(1_795_348_800_500);
+    const ONE: [u8; 16] = [1; 16];
+    const TWO: [u8; 16] = [2; 16];
+
+    fn calm() -> Circumstances {
+        Circumstances { now: NOON, is_settled: true, remembers_since: Timestamp(NOON.0 - 3_600_000) }
+    }
+
+    fn just_restarted() -> Circumstances {
+        Circumstances { remembers_since: Timestamp(NOON.0 - 1000), ..calm() }
+    }
+
+    fn v4(text: &str) -> Wish {
+        Wish::Publish { v4: Some(text.parse().unwrap()), v6: None }
+    }
+
+    fn v6(text: &str, length: u8) -> Wish {
+        Wish::Publish { v4: None, v6: Some(Prefix { address: text.parse().unwrap(), length }) }
+    }
+
+    fn wanted(wish: Wish) -> Wanted {
+        let name = |text| Hostname::parse(text).unwrap();
+        let zone =
+            ZonePolicy { name: name("home.test"), providers: Vec::new(), addresses: AddressPolicy::Any, ttl: None };
+        let device = Device {
+            id: DeviceId::parse("box").unwrap(),
+            grants: Grants::default(),
+            profile: None,
+            allowances: Allowances::default(),
+            generation: Generation::default(),
+            origin: Origin::Command,
+        };
+        Wanted {
+            hostname: name("a.home.test"),
+            policy: HostPolicy { zone: Arc::new(zone), rule: HostRule::default() },
+            wish,
+            sent: Sent { device: Arc::new(device), ordered_at: NOON, signed: None },
+        }
+    }
+
+    fn signed(wish: Wish, id: [u8; 16], claimed: Timestamp) -> Wanted {
+        let mut wanted = wanted(wish);
+        wanted.sent.ordered_at = claimed.min(NOON);
+        wanted.sent.signed = Some(Signed { id, nonce: [0; 8].into(), claimed, is_again: false });
+        wanted
+    }
+
+    /// The state after a plan was carried out.
+    fn after(state: &HostState, wanted: &Wanted, circumstances: Circumstances) -> HostState {
+        match decide(state, wanted, circumstances).unwrap() {
+            Plan::Nothing { next, .. } | Plan::Settle { next, .. } | Plan::Publish { next, .. } | Plan::Note { next, .. } => next,
+            Plan::Repeat { .. } => state.clone(),
+        }
+    }
+
+    #[test]
+    fn a_new_address_is_published_and_the_same_is_nothing() {
+        let state = HostState::default();
+        let plan = decide(&state, &wanted(v4("192.0.2.1")), calm()).unwrap();
+        let Plan::Publish { next, echo } = plan else { panic!("{plan:?}") };
+        assert_eq!(echo.to_string(), "192.0.2.1");
+        assert_eq!(next.device.as_ref().unwrap().as_str(), "box");
+        let plan = decide(&next, &wanted(v4("192.0.2.1")), calm()).unwrap();
+        assert!(matches!(plan, Plan::Nothing { .. }), "{plan:?}");
+        let waiting = Circumstances { is_settled: false, ..calm() };
+        let plan = decide(&next, &wanted(v4("192.0.2.1")), waiting).unwrap();
+        assert!(matches!(plan, Plan::Settle { .. }), "{plan:?}");
+    }
+
+    #[test]
+    fn a_family_that_is_not_mentioned_stays() {
+        let state = after(&HostState::default(), &wanted(v4("192.0.2.1")), calm());
+        let plan = decide(&state, &wanted(v6("2001:db8::1", 128)), calm()).unwrap();
+        let Plan::Publish { next, echo } = plan else { panic!("{plan:?}") };
+        assert_eq!(next.desired.to_string(), "192.0.2.1,2001:db8::1");
+        assert_eq!(echo.to_string(), "2001:db8::1");
+    }
+
+    #[test]
+    fn a_network_gives_the_host_part_of_the_interface_id() {
+        let mut wanted = wanted(v6("2001:db8:1:5600::", 59));
+        wanted.policy.rule.interface_id = Some("::211:32ff:fe12:3456".parse().unwrap());
+        let next = after(&HostState::default(), &wanted, calm());
+        assert_eq!(next.desired.to_string(), "2001:db8:1:5600:211:32ff:fe12:3456");
+    }
+
+    #[test]
+    fn a_bare_network_moves_the_address_that_is_there_or_is_none() {
+        let bare = wanted(v6("2001:db8:2::", 64));
+        assert_eq!(decide(&HostState::default(), &bare, calm()), Err(Refusal::BadAddress));
+        let state = after(&HostState::default(), &wanted(v6("2001:db8:1::7", 64)), calm());
+        assert_eq!(state.desired.to_string(), "2001:db8:1::7");
+        assert_eq!(after(&state, &bare, calm()).desired.to_string(), "2001:db8:2::7");
+    }
+
+    #[test]
+    fn the_zone_says_which_ranges_it_takes() {
+        let mut wanted = wanted(v4("192.168.1.1"));
+        let mut zone = (*wanted.policy.zone).clone();
+        zone.addresses = AddressPolicy::PublicOnly;
+        wanted.policy.zone = Arc::new(zone);
+        assert_eq!(decide(&HostState::default(), &wanted, calm()), Err(Refusal::OutsidePolicy));
+        wanted.wish = v4("8.8.8.8");
+        assert!(decide(&HostState::default(), &wanted, calm()).is_ok());
+    }
+
+    #[test]
+    fn removing_takes_only_the_families_named() {
+        let both = Wish::Publish { v4: Some([192, 0, 2, 1].into()), v6: Some(Prefix { address: "2001:db8::1".parse().unwrap(), length: 128 }) };
+        let state = after(&HostState::default(), &wanted(both), calm());
+        let one = after(&state, &wanted(Wish::Remove { v4: true, v6: false }), calm());
+        assert_eq!(one.desired.to_string(), "2001:db8::1");
+        let none = after(&one, &wanted(Wish::Remove { v4: true, v6: true }), calm());
+        assert!(none.desired.is_empty());
+        let plan = decide(&none, &wanted(Wish::Remove { v4: true, v6: true }), calm()).unwrap();
+        assert!(matches!(plan, Plan::Nothing { .. }), "{plan:?}");
+    }
+
+    #[test]
+    fn an_exact_repeat_of_the_newest_gets_the_same_answer() {
+        let first = signed(v4("192.0.2.1"), ONE, NOON);
+        let state = after(&HostState::default(), &first, calm());
+        let mut again = first.clone();
+        again.sent.signed.as_mut().unwrap().is_again = true;
+        let plan = decide(&state, &again, calm()).unwrap();
+        assert!(matches!(plan, Plan::Repeat { changed: true, .. }), "{plan:?}");
+        // Also after a restart that forgot the nonce.
+        assert!(matches!(decide(&state, &first, just_restarted()), Ok(Plan::Repeat { changed: true, .. })));
+        // A newer one of any kind ends that, even one that changed nothing.
+        let state = after(&state, &wanted(v4("192.0.2.1")), calm());
+        assert_eq!(decide(&state, &again, calm()), Err(Refusal::Replayed));
+    }
+
+    #[test]
+    fn a_repeat_asks_how_it_goes_while_the_push_is_under_way() {
+        let first = signed(v4("192.0.2.1"), ONE, NOON);
+        let state = after(&HostState::default(), &first, calm());
+        let plan = decide(&state, &first, Circumstances { is_settled: false, ..calm() }).unwrap();
+        let Plan::Settle { next, .. } = plan else { panic!("{plan:?}") };
+        assert!(next.newest_changed, "the answer must stay `good`");
+    }
+
+    #[test]
+    fn a_signed_request_cannot_undo_a_later_basic_one() {
+        let old = signed(v4("192.0.2.1"), ONE, Timestamp(NOON.0 - 10_000));
+        let state = after(&HostState::default(), &old, calm());
+        let state = after(&state, &wanted(v4("192.0.2.2")), calm());
+        assert_eq!(decide(&state, &old, just_restarted()), Err(Refusal::Stale));
+        let unsent = signed(v4("192.0.2.3"), TWO, Timestamp(NOON.0 - 5_000));
+        assert_eq!(decide(&state, &unsent, calm()), Err(Refusal::Stale));
+    }
+
+    #[test]
+    fn within_one_second_the_order_of_arrival_decides_unless_memory_is_younger() {
+        let state = after(&HostState::default(), &wanted(v4("192.0.2.2")), calm());
+        let same_second = signed(v4("192.0.2.3"), TWO, Timestamp(NOON.0 - 500));
+        assert!(matches!(decide(&state, &same_second, calm()), Ok(Plan::Publish { .. })));
+        let restarted_since = Circumstances { remembers_since: NOON, ..calm() };
+        assert_eq!(decide(&state, &same_second, restarted_since), Err(Refusal::Stale));
+    }
+
+    #[test]
+    fn a_fast_clock_does_not_lock_out_its_own_true_time() {
+        let fast = signed(v4("192.0.2.1"), ONE, Timestamp(NOON.0 + 270_000));
+        let state = after(&HostState::default(), &fast, calm());
+        let mut true_time = signed(v4("192.0.2.2"), TWO, Timestamp(NOON.0 + 2_000));
+        true_time.sent.ordered_at = Timestamp(NOON.0 + 2_000);
+        assert!(matches!(decide(&state, &true_time, calm()), Ok(Plan::Publish { .. })));
+    }
+
+    #[test]
+    fn a_pin_holds_and_notes_what_was_asked() {
+        let mut state = after(&HostState::default(), &wanted(v4("192.0.2.9")), calm());
+        state.hold = Some(Box::new(Hold { until: None, is_pin: true, noted: None }));
+        let plan = decide(&state, &wanted(v4("192.0.2.1")), calm()).unwrap();
+        let Plan::Note { next, echo } = plan else { panic!("{plan:?}") };
+        assert_eq!(echo.to_string(), "192.0.2.9");
+        assert_eq!(next.desired, state.desired);
+        assert_eq!(next.hold.unwrap().noted.unwrap().to_string(), "192.0.2.1");
+    }
+}

@@ -3,6 +3,7 @@
 //! Secrets are not here: they are derived when they are needed.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use nicgate_protocol::{DeviceId, HostPattern, Hostname, Timestamp};
 
@@ -120,35 +121,35 @@ pub struct Device {
 /// Every device, by id.
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
-    devices: HashMap<DeviceId, Device>,
+    devices: HashMap<DeviceId, Arc<Device>>,
 }
 
 impl Registry {
     /// From a list; of two devices with one id the later wins.
     pub fn new(devices: impl IntoIterator<Item = Device>) -> Self {
-        Self { devices: devices.into_iter().map(|device| (device.id.clone(), device)).collect() }
+        Self { devices: devices.into_iter().map(|device| (device.id.clone(), Arc::new(device))).collect() }
     }
 
     /// The device with this id.
     #[must_use]
-    pub fn find(&self, id: &str) -> Option<&Device> {
+    pub fn find(&self, id: &str) -> Option<&Arc<Device>> {
         self.devices.get(id)
     }
 
     /// Adds or replaces a device.
     pub fn insert(&mut self, device: Device) {
-        self.devices.insert(device.id.clone(), device);
+        self.devices.insert(device.id.clone(), Arc::new(device));
     }
 
     /// Removes a device.
-    pub fn remove(&mut self, id: &str) -> Option<Device> {
+    pub fn remove(&mut self, id: &str) -> Option<Arc<Device>> {
         self.devices.remove(id)
     }
 
     /// All devices, sorted by id.
     #[must_use]
-    pub fn sorted(&self) -> Vec<&Device> {
-        let mut all: Vec<&Device> = self.devices.values().collect();
+    pub fn sorted(&self) -> Vec<&Arc<Device>> {
+        let mut all: Vec<&Arc<Device>> = self.devices.values().collect();
         all.sort_by(|one, other| one.id.cmp(&other.id));
         all
     }

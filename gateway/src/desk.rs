@@ -1,0 +1,535 @@
+//! The operator's desk: settings, devices, master key and store, and what can be done with them. The running
+//! gateway has one, and so has a command that finds no gateway running.
+//!
+//! No listener, no push: what a command changes here, the gateway acts on.
+
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use nicgate_logic::Now;
+use nicgate_logic::device::{Allowances, Device, Generation, Grants, Origin, Profile, Registry};
+use nicgate_logic::state::{Hold, HostState};
+use nicgate_protocol::{AddressSet, DeviceId, HostPattern, Hostname, MasterKey};
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::master_key::{self, KeyError};
+use crate::store::{Registration, Store, StoreError, StoredDevice};
+
+/// How many hosts one page of a listing holds.
+const PAGE: usize = 1000;
+
+/// What the gateway knows and keeps.
+pub struct Desk {
+    /// What the operator wrote.
+    pub settings: Arc<ArcSwap<Settings>>,
+    /// All devices, from the file and from commands.
+    pub registry: RwLock<Registry>,
+    /// From which every device's secrets are derived.
+    pub master: MasterKey,
+    /// What is durable.
+    pub store: Arc<Store>,
+    /// What time it is.
+    pub clock: Clock,
+}
+
+/// Why there is no desk to work at.
+#[derive(Debug)]
+pub enum DeskError {
+    /// The store could not be opened.
+    Store(StoreError),
+    /// The master key could not be had.
+    Key(KeyError),
+}
+
+impl std::fmt::Display for DeskError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Store(error) => error.fmt(f),
+            Self::Key(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for DeskError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Store(error) => Some(error),
+            Self::Key(error) => Some(error),
+        }
+    }
+}
+
+/// What an operator may order. This is also what travels over the control socket.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "order", rename_all = "kebab-case")]
+pub enum Order {
+    /// Registers a device.
+    DeviceAdd {
+        /// Its id.
+        id: String,
+        /// What it may touch.
+        hosts: Vec<String>,
+        /// `classic` or `strict`.
+        profile: Option<String>,
+        /// Credentials may stand in the query.
+        query_credentials: bool,
+        /// It may speak without TLS.
+        allow_plain: bool,
+        /// It may delete.
+        allow_delete: bool,
+    },
+    /// Lists all devices.
+    DeviceList,
+    /// Shows one device with its secrets.
+    DeviceShow {
+        /// Its id.
+        id: String,
+    },
+    /// New secrets; the old ones hold for a grace period.
+    DeviceRotate {
+        /// Its id.
+        id: String,
+    },
+    /// The secrets hold no more, from now on.
+    DeviceRevoke {
+        /// Its id.
+        id: String,
+    },
+    /// One page of hosts, sorted.
+    HostList {
+        /// The last host of the page before.
+        after: Option<String>,
+    },
+    /// Shows one host.
+    HostShow {
+        /// Its name.
+        name: String,
+    },
+    /// Pins a host to addresses, against all updates.
+    HostPin {
+        /// Its name.
+        name: String,
+        /// The addresses, comma-joined.
+        addresses: String,
+        /// For how many seconds; for ever without.
+        seconds: Option<u64>,
+    },
+    /// Releases a pin.
+    HostRelease {
+        /// Its name.
+        name: String,
+    },
+    /// Reads the configuration again.
+    Reload,
+}
+
+/// What an order gives.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "report", rename_all = "kebab-case")]
+pub enum Report {
+    /// One device with its secrets.
+    Device(DeviceReport),
+    /// All devices, without secrets.
+    Devices {
+        /// Sorted by id.
+        devices: Vec<DeviceLine>,
+    },
+    /// One host.
+    Host(HostReport),
+    /// One page of hosts.
+    Hosts {
+        /// Sorted by name.
+        hosts: Vec<HostReport>,
+        /// There are more.
+        has_more: bool,
+    },
+    /// Done; a sentence for the operator.
+    Done {
+        /// The sentence.
+        message: String,
+    },
+    /// Not done; a sentence for the operator.
+    Refused {
+        /// What happened and what to do.
+        message: String,
+    },
+}
+
+/// A device with its secrets.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct DeviceReport {
+    /// Its id.
+    pub id: String,
+    /// For Basic.
+    pub password: String,
+    /// For signatures.
+    pub key: String,
+    /// What it may touch.
+    pub hosts: Vec<String>,
+    /// Which secrets these are: 1, and one more with each rotation.
+    pub generation: u32,
+    /// `file` or `command`.
+    pub origin: String,
+}
+
+/// The secrets stay out of whatever prints a report while looking for a fault.
+impl std::fmt::Debug for DeviceReport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DeviceReport").field("id", &self.id).field("hosts", &self.hosts).finish_non_exhaustive()
+    }
+}
+
+/// A device without its secrets.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DeviceLine {
+    /// Its id.
+    pub id: String,
+    /// What it may touch.
+    pub hosts: Vec<String>,
+    /// One more with each rotation.
+    pub generation: u32,
+    /// `file` or `command`.
+    pub origin: String,
+    /// The secrets before still hold until then (RFC 3339).
+    pub previous_until: Option<String>,
+}
+
+/// A host as the operator sees it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct HostReport {
+    /// Its name.
+    pub name: String,
+    /// What is wanted, IPv4 first.
+    pub desired: Vec<String>,
+    /// The device that changed it last; `None`: the operator.
+    pub device: Option<String>,
+    /// When that was (RFC 3339).
+    pub changed: Option<String>,
+    /// `pinned`, `cooling down` or nothing.
+    pub hold: Option<String>,
+    /// What a device asked for meanwhile.
+    pub noted: Vec<String>,
+    /// What each provider publishes.
+    pub providers: Vec<ProviderReport>,
+}
+
+/// What one provider publishes of a host.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ProviderReport {
+    /// The provider.
+    pub name: String,
+    /// What it confirmed.
+    pub applied: Vec<String>,
+    /// `confirmed`, or what is in the way.
+    pub status: String,
+}
+
+/// Tells how a provider stands towards a host; the running gateway knows more than the store does.
+pub type ProviderStatus<'a> = dyn Fn(&Hostname, &HostState, &str) -> String + Sync + 'a;
+
+impl Desk {
+    /// Opens the store and the master key, and reads what is there.
+    ///
+    /// # Errors
+    /// When the store is in use, damaged or not to be written, or the master key is missing or another one.
+    pub async fn open(settings: Arc<Settings>, clock: Clock) -> Result<Self, DeskError> {
+        let now = clock.now();
+        let store = Store::open(&settings.server.data_dir, now.wall).map_err(DeskError::Store)?;
+        let master = master_key::load(&settings.server, store.key_fingerprint()).map_err(DeskError::Key)?;
+        if store.key_fingerprint().is_none() {
+            store.set_key_fingerprint(master.fingerprint()).await.map_err(DeskError::Store)?;
+        }
+        let registry = RwLock::new(registry(&settings, &store.devices()));
+        let settings = Arc::new(ArcSwap::new(settings));
+        Ok(Self { settings, registry, master, store: Arc::new(store), clock })
+    }
+
+    /// Puts new settings in force.
+    pub fn configure(&self, settings: Arc<Settings>) {
+        let devices = registry(&settings, &self.store.devices());
+        *self.registry.write().unwrap_or_else(PoisonError::into_inner) = devices;
+        self.settings.store(settings);
+    }
+
+    /// Carries out an order. What a provider has to hear is pushed by whoever runs the gateway.
+    pub async fn carry_out(&self, order: Order, status: &ProviderStatus<'_>) -> Report {
+        let now = self.clock.now();
+        let result = match order {
+            Order::DeviceAdd { id, hosts, profile, query_credentials, allow_plain, allow_delete } => {
+                let allowances = Allowances { query_credentials, plain: allow_plain, delete: allow_delete };
+                self.add_device(&id, &hosts, profile.as_deref(), allowances).await
+            }
+            Order::DeviceList => Ok(self.list_devices()),
+            Order::DeviceShow { id } => self.device(&id).map(|device| self.show_device(&device)),
+            Order::DeviceRotate { id } => self.rotate_device(&id, now).await,
+            Order::DeviceRevoke { id } => self.revoke_device(&id).await,
+            Order::HostList { after } => Ok(self.list_hosts(after.as_deref(), now, status)),
+            Order::HostShow { name } => self.show_host(&name, now, status),
+            Order::HostPin { name, addresses, seconds } => self.pin_host(&name, &addresses, seconds, now).await,
+            Order::HostRelease { name } => self.release_host(&name, now).await,
+            Order::Reload => Err("no gateway is running that could read its configuration again".to_owned()),
+        };
+        result.unwrap_or_else(|message| Report::Refused { message })
+    }
+
+    fn device(&self, id: &str) -> Result<Arc<Device>, String> {
+        let registry = self.registry.read().unwrap_or_else(PoisonError::into_inner);
+        registry.find(id).cloned().ok_or_else(|| format!("there is no device \"{id}\"; `nicgate device list` shows all"))
+    }
+
+    async fn add_device(
+        &self,
+        id: &str,
+        hosts: &[String],
+        profile: Option<&str>,
+        allowances: Allowances,
+    ) -> Result<Report, String> {
+        let id = DeviceId::parse(id).map_err(|why| format!("\"{id}\" is no device id: {why}"))?;
+        if self.device(id.as_str()).is_ok() {
+            return Err(format!("there is a device \"{id}\" already; rotate or revoke it, or choose another id"));
+        }
+        let profile = match profile {
+            None => None,
+            Some("classic") => Some(Profile::Classic),
+            Some("strict") => Some(Profile::Strict),
+            Some(other) => return Err(format!("\"{other}\" is no profile: \"classic\" or \"strict\"")),
+        };
+        let settings = self.settings.load_full();
+        let mut patterns = Vec::new();
+        for text in hosts {
+            let pattern = HostPattern::parse(text).map_err(|why| format!("\"{text}\" is no host: {why}"))?;
+            if settings.policy.of(pattern.as_hostname()).is_none() {
+                return Err(format!("no [[zone]] of the configuration holds \"{pattern}\""));
+            }
+            patterns.push(pattern);
+        }
+        if patterns.is_empty() {
+            return Err("a device needs at least one host: `--host home.example.com`".to_owned());
+        }
+        // An id that was revoked before goes on counting: the old secrets must never hold again.
+        let generation = self.stored(id.as_str()).map_or(Generation::default(), |stored| stored.generation);
+        let registration = Registration { patterns: patterns.clone(), profile, allowances };
+        self.put(StoredDevice { id: id.clone(), generation, registration: Some(registration), is_revoked: false }).await?;
+        let grants = Grants::new(patterns);
+        let device = Device { id, grants, profile, allowances, generation, origin: Origin::Command };
+        let report = self.show_device(&device);
+        self.registry.write().unwrap_or_else(PoisonError::into_inner).insert(device);
+        Ok(report)
+    }
+
+    fn stored(&self, id: &str) -> Option<StoredDevice> {
+        self.store.devices().into_iter().find(|stored| stored.id.as_str() == id)
+    }
+
+    async fn put(&self, device: StoredDevice) -> Result<(), String> {
+        self.store.put_device(device).await.map_err(|error| error.to_string())
+    }
+
+    fn list_devices(&self) -> Report {
+        let registry = self.registry.read().unwrap_or_else(PoisonError::into_inner);
+        let devices = registry.sorted().into_iter().map(|device| DeviceLine {
+            id: device.id.to_string(),
+            hosts: device.grants.patterns(),
+            generation: device.generation.number,
+            origin: origin(device).to_owned(),
+            previous_until: device.generation.previous_until.map(|until| until.to_string()),
+        });
+        Report::Devices { devices: devices.collect() }
+    }
+
+    fn show_device(&self, device: &Device) -> Report {
+        let (id, generation) = (device.id.as_str(), device.generation.number);
+        Report::Device(DeviceReport {
+            id: id.to_owned(),
+            password: self.master.password(id, generation).text().to_owned(),
+            key: self.master.key(id, generation).text().to_owned(),
+            hosts: device.grants.patterns(),
+            generation,
+            origin: origin(device).to_owned(),
+        })
+    }
+
+    async fn rotate_device(&self, id: &str, now: Now) -> Result<Report, String> {
+        let mut device = Device::clone(&*self.device(id)?);
+        let grace = self.settings.load().server.rotation_grace;
+        device.generation = Generation {
+            number: device.generation.number.saturating_add(1),
+            previous_until: (!grace.is_zero()).then(|| now.wall + grace),
+        };
+        let registration = match device.origin {
+            // The file says what it may; only which secrets hold is kept here.
+            Origin::File => None,
+            Origin::Command => self.stored(id).and_then(|stored| stored.registration),
+        };
+        let stored =
+            StoredDevice { id: device.id.clone(), generation: device.generation, registration, is_revoked: false };
+        self.put(stored).await?;
+        let report = self.show_device(&device);
+        self.registry.write().unwrap_or_else(PoisonError::into_inner).insert(device);
+        Ok(report)
+    }
+
+    async fn revoke_device(&self, id: &str) -> Result<Report, String> {
+        let device = self.device(id)?;
+        if device.origin == Origin::File {
+            return Err(format!(
+                "\"{id}\" stands in the configuration file: take its [[device]] out there, the gateway reads it at once. \
+                 To make its secrets worthless now and keep it, rotate it with `rotation_grace = \"0s\"`"
+            ));
+        }
+        // Counted on, so that a later device of this id starts with other secrets.
+        let number = device.generation.number.saturating_add(1);
+        let generation = Generation { number, previous_until: None };
+        self.put(StoredDevice { id: device.id.clone(), generation, registration: None, is_revoked: true }).await?;
+        self.registry.write().unwrap_or_else(PoisonError::into_inner).remove(id);
+        Ok(Report::Done { message: format!("\"{id}\" is revoked; its hosts keep their addresses") })
+    }
+
+    fn list_hosts(&self, after: Option<&str>, now: Now, status: &ProviderStatus<'_>) -> Report {
+        let hosts = self.store.hosts_after(after, PAGE);
+        let has_more = hosts.len() == PAGE;
+        let hosts = hosts.iter().map(|(name, state)| self.host_report(name, state, now, status)).collect();
+        Report::Hosts { hosts, has_more }
+    }
+
+    fn show_host(&self, name: &str, now: Now, status: &ProviderStatus<'_>) -> Result<Report, String> {
+        let hostname = self.hostname(name)?;
+        let Some(state) = self.store.host(hostname.as_str()) else {
+            return Err(format!("nobody has sent an address for \"{hostname}\" yet"));
+        };
+        Ok(Report::Host(self.host_report(&hostname, &state, now, status)))
+    }
+
+    fn hostname(&self, name: &str) -> Result<Hostname, String> {
+        let hostname = Hostname::parse(name).map_err(|why| format!("\"{name}\" is no host: {why}"))?;
+        if self.settings.load().policy.of(&hostname).is_none() {
+            return Err(format!("no [[zone]] of the configuration holds \"{hostname}\""));
+        }
+        Ok(hostname)
+    }
+
+    fn host_report(&self, name: &Hostname, state: &HostState, now: Now, status: &ProviderStatus<'_>) -> HostReport {
+        let words = |addresses: AddressSet| addresses.iter().map(|address| address.to_string()).collect();
+        let settings = self.settings.load();
+        let zone = settings.policy.of(name).map(|policy| policy.zone);
+        let providers = zone.iter().flat_map(|zone| &zone.providers).map(|provider| {
+            let applied = if settings.is_embedded(provider) {
+                state.desired
+            } else {
+                state.applied_by(provider).map_or(AddressSet::EMPTY, |applied| applied.addresses)
+            };
+            let status = status(name, state, provider);
+            ProviderReport { name: provider.to_string(), applied: words(applied), status }
+        });
+        let hold = state.hold_at(now.wall);
+        HostReport {
+            name: name.to_string(),
+            desired: words(state.desired),
+            device: state.device.as_ref().map(DeviceId::to_string),
+            changed: (state.number > 0).then(|| state.ordered_at.to_string()),
+            hold: hold.map(|hold| {
+                let word = if hold.is_pin { "pinned" } else { "cooling down" };
+                hold.until.map_or(word.to_owned(), |until| format!("{word} until {until}"))
+            }),
+            noted: hold.and_then(|hold| hold.noted).map(words).unwrap_or_default(),
+            providers: providers.collect(),
+        }
+    }
+
+    async fn pin_host(&self, name: &str, addresses: &str, seconds: Option<u64>, now: Now) -> Result<Report, String> {
+        let hostname = self.hostname(name)?;
+        let wanted = addresses_of(addresses)?;
+        let turn = self.store.turn(&hostname).await;
+        let state = turn.state().clone();
+        let until = seconds.map(|seconds| now.wall + Duration::from_secs(seconds));
+        let noted = state.hold_at(now.wall).and_then(|hold| hold.noted).or(Some(state.desired)).filter(|set| !set.is_empty());
+        let next = HostState {
+            desired: AddressSet { v4: wanted.v4.or(state.desired.v4), v6: wanted.v6.or(state.desired.v6) },
+            ordered_at: now.wall,
+            newest: None,
+            newest_changed: true,
+            device: None,
+            hold: Some(Box::new(Hold { until, is_pin: true, noted })),
+            ..state
+        };
+        turn.record(next).await.map_err(|error| error.to_string())?;
+        let until = until.map_or("until it is released".to_owned(), |until| format!("until {until}"));
+        Ok(Report::Done { message: format!("{hostname} is pinned to {wanted} {until}") })
+    }
+
+    async fn release_host(&self, name: &str, now: Now) -> Result<Report, String> {
+        let hostname = self.hostname(name)?;
+        let turn = self.store.turn(&hostname).await;
+        let state = turn.state().clone();
+        let Some(hold) = state.hold_at(now.wall).filter(|hold| hold.is_pin) else {
+            return Err(format!("{hostname} is not pinned"));
+        };
+        let cool_down = self.settings.load().policy.cool_down;
+        let until = now.wall + cool_down;
+        let next = HostState {
+            hold: Some(Box::new(Hold { until: Some(until), is_pin: false, noted: hold.noted })),
+            ..state.clone()
+        };
+        turn.record(next).await.map_err(|error| error.to_string())?;
+        Ok(Report::Done { message: format!("{hostname} is released; updates count again from {until} on") })
+    }
+}
+
+fn origin(device: &Device) -> &'static str {
+    match device.origin {
+        Origin::File => "file",
+        Origin::Command => "command",
+    }
+}
+
+fn addresses_of(text: &str) -> Result<AddressSet, String> {
+    let mut set = AddressSet::EMPTY;
+    for part in text.split(',') {
+        match part.trim().parse() {
+            Ok(std::net::IpAddr::V4(v4)) => set.v4 = Some(v4),
+            Ok(std::net::IpAddr::V6(v6)) => set.v6 = Some(v6),
+            Err(_) => return Err(format!("\"{part}\" is no address")),
+        }
+    }
+    Ok(set)
+}
+
+/// What stands in the file, with the generations that rotations left; and what came by command.
+fn registry(settings: &Settings, stored: &[StoredDevice]) -> Registry {
+    let mut registry = Registry::default();
+    for device in stored.iter().filter(|device| !device.is_revoked) {
+        let Some(registration) = &device.registration else { continue };
+        registry.insert(Device {
+            id: device.id.clone(),
+            grants: Grants::new(registration.patterns.iter().cloned()),
+            profile: registration.profile,
+            allowances: registration.allowances,
+            generation: device.generation,
+            origin: Origin::Command,
+        });
+    }
+    let generations: std::collections::HashMap<&str, Generation> =
+        stored.iter().map(|device| (device.id.as_str(), device.generation)).collect();
+    for device in &settings.devices {
+        let generation = generations.get(device.id.as_str()).copied().unwrap_or_default();
+        registry.insert(Device { generation, ..device.clone() });
+    }
+    registry
+}
+
+/// Writes a file that only its owner may read.
+///
+/// # Errors
+/// What the system says.
+pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}

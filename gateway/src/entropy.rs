@@ -1,0 +1,22 @@
+//! The only caller of the system's dice.
+
+use std::io;
+
+use zeroize::Zeroizing;
+
+/// 32 bytes from the system's generator, for keys.
+///
+/// # Errors
+/// When the system has none to give.
+pub fn key() -> io::Result<Zeroizing<[u8; 32]>> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    getrandom::fill(&mut *bytes).map_err(io::Error::other)?;
+    Ok(bytes)
+}
+
+/// One roll, for jitter. A system without dice gives the same number each time: pushes then keep in step, and
+/// nothing else is lost.
+#[must_use]
+pub fn roll() -> u64 {
+    getrandom::u64().unwrap_or(0)
+}

@@ -1,0 +1,164 @@
+//! Which page a request asks for: an update goes on its journey, the rest is small talk. Every update leaves one
+//! line in the log that says what was sent, what we answered and why.
+
+use std::fmt;
+use std::sync::Arc;
+
+use ::http::header::USER_AGENT;
+use ::http::{Method, StatusCode};
+use nicgate_logic::answer::{Answer, Ending};
+use nicgate_logic::screen::{RawRequest, check_http};
+use nicgate_logic::{Now, Refusal};
+use nicgate_protocol::update::{Endpoint, Parameters};
+
+use crate::gateway::Gateway;
+use crate::http::connection::Answerer;
+use crate::http::reply::{self, Dress, Reply};
+use crate::journey;
+use crate::log::{Level, Value, cut};
+
+/// How much of a text from outside the log keeps, in bytes.
+const LOGGED: usize = 120;
+
+impl Answerer for Gateway {
+    async fn answer(&self, raw: RawRequest) -> Reply {
+        let now = self.desk.clock.now();
+        let path = raw.target.path();
+        match Endpoint::of_path(path) {
+            Some(Endpoint::Update | Endpoint::Delete) => update(self, &raw, now).await,
+            Some(page @ (Endpoint::CheckIp | Endpoint::MyIp)) => small_talk(&raw, |raw| match page {
+                Endpoint::CheckIp => reply::checkip(raw.peer),
+                Endpoint::MyIp | Endpoint::Update | Endpoint::Delete => reply::myip(raw.peer),
+            }),
+            None => match path {
+                "/healthz" => small_talk(&raw, |_| reply::text(StatusCode::OK, "alive\n")),
+                "/readyz" => small_talk(&raw, |_| ready(self)),
+                _ => update(self, &raw, now).await,
+            },
+        }
+    }
+}
+
+/// Pages that anybody may read, by GET.
+fn small_talk(raw: &RawRequest, page: impl FnOnce(&RawRequest) -> Reply) -> Reply {
+    let refusal = match check_http(raw) {
+        Err(refusal) => refusal,
+        Ok(()) if raw.method != Method::GET && raw.method != Method::HEAD => Refusal::BadMethod,
+        Ok(()) => return page(raw),
+    };
+    reply::of_update(&Answer::from(refusal), Dress::of(raw, None))
+}
+
+fn ready(gateway: &Gateway) -> Reply {
+    match gateway.desk.store.trouble() {
+        None => reply::text(StatusCode::OK, "ready\n"),
+        // What exactly is wrong is for the operator's log, not for whoever asks.
+        Some(_) => reply::text(StatusCode::SERVICE_UNAVAILABLE, "store\n"),
+    }
+}
+
+async fn update(gateway: &Gateway, raw: &RawRequest, now: Now) -> Reply {
+    let answer = journey::answer(gateway, raw, now).await;
+    let reply = reply::of_update(&answer, Dress::of(raw, answer.profile));
+    log_update(gateway, raw, &answer, reply.status, now);
+    reply
+}
+
+/// The line that answers: what did the router send, what did we say, why.
+fn log_update(gateway: &Gateway, raw: &RawRequest, answer: &Answer, status: StatusCode, started: Now) {
+    let log = &gateway.log;
+    let took = gateway.desk.clock.now().uptime.saturating_sub(started.uptime);
+    let agent = raw.header(&USER_AGENT).map_or("", |agent| cut(agent, LOGGED));
+    let peer = Value::Shown(&raw.peer);
+    let code = Value::Number(u64::from(status.as_u16()));
+    let took = Value::Number(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+
+    let Some(device) = &answer.device else {
+        // Nobody proved who they are: one short line, and not more of them than a log can bear.
+        let ending = answer.lines[0].ending;
+        let why = Why(&ending);
+        let fields = [
+            ("error_code", Value::Text(ending.error_code().unwrap_or_default())),
+            ("why", Value::Shown(&why)),
+            ("peer", peer),
+            ("method", Value::Text(cut(raw.method.as_str(), 16))),
+            ("path", Value::Text(cut(raw.target.path(), LOGGED))),
+            ("agent", Value::Text(agent)),
+            ("status", code),
+        ];
+        log.say_of_stranger("refused", "", &fields);
+        return;
+    };
+
+    let said = SaidAddresses(raw);
+    let endings: Vec<(&str, String, Why<'_>)> =
+        answer.lines.iter().map(|line| (&*line.hostname, line.ending.return_code().to_string(), Why(&line.ending))).collect();
+    let rows: Vec<Vec<(&'static str, Value<'_>)>> = endings
+        .iter()
+        .zip(&answer.lines)
+        .map(|((host, code, why), line)| {
+            let mut row = Vec::with_capacity(4);
+            row.push(("host", Value::Text(host)));
+            row.push(("answer", Value::Text(code)));
+            if let Some(error_code) = line.ending.error_code() {
+                row.push(("error_code", Value::Text(error_code)));
+                row.push(("why", Value::Shown(why)));
+            }
+            row
+        })
+        .collect();
+    let rows: Vec<&[(&'static str, Value<'_>)]> = rows.iter().map(Vec::as_slice).collect();
+    let fields = [
+        ("device", Value::Text(device.as_str())),
+        ("peer", peer),
+        ("sent", Value::Shown(&said)),
+        ("hosts", Value::Rows(&rows)),
+        ("agent", Value::Text(agent)),
+        ("status", code),
+        ("took_us", took),
+    ];
+    let is_ours = answer.lines.iter().any(|line| matches!(line.ending, Ending::ProviderRefused | Ending::Fault(_)));
+    if is_ours {
+        log.say(Level::Warn, "update_failed", "", &fields);
+    } else {
+        log.say(Level::Info, "update", "", &fields);
+    }
+}
+
+/// Why a line ended as it did, in the operator's words.
+struct Why<'a>(&'a Ending);
+
+impl fmt::Display for Why<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Ending::Refused(refusal) => refusal.fmt(f),
+            Ending::ProviderRefused => f.write_str("the provider refused; `nicgate host show NAME` has its words"),
+            Ending::Unconfirmed => f.write_str("recorded, and still being pushed when the reply was due"),
+            Ending::Fault(_) => f.write_str("nothing was recorded; the error before this line says why"),
+            Ending::Good(_) | Ending::NoChg(_) => Ok(()),
+        }
+    }
+}
+
+/// The address parameters as they were sent. Never the raw query: it may hold a password.
+struct SaidAddresses<'a>(&'a RawRequest);
+
+impl fmt::Display for SaidAddresses<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const TOLD: [&str; 11] =
+            ["myip", "myipv4", "myipv6", "myip6", "ip", "ipv4", "ipv6", "ip6", "ip6addr", "ip6lanprefix", "offline"];
+        let form = (self.0.method == Method::POST).then_some(&*self.0.body);
+        let parameters = Parameters::read(self.0.target.query(), form);
+        let mut gap = "";
+        for (name, value) in parameters.iter() {
+            if TOLD.iter().any(|told| told.eq_ignore_ascii_case(name)) {
+                write!(f, "{gap}{name}={}", cut(value, LOGGED))?;
+                gap = " ";
+            }
+        }
+        if gap.is_empty() { f.write_str("no address") } else { Ok(()) }
+    }
+}
+
+/// What [`crate::http`] is given to answer with.
+pub type Answering = Arc<Gateway>;
