@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -66,22 +67,18 @@ impl StoreError {
         if matches!(error, redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch) {
             return Self::InUse { file: file.into() };
         }
-        let is_damage = match &error {
-            // redb reports a file that is none of its own, or cut short, as these two kinds.
-            redb::Error::Io(why) => {
-                matches!(why.kind(), std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof)
-            }
-            other => matches!(
-                other,
-                redb::Error::Corrupted(_)
-                    | redb::Error::RepairAborted
-                    | redb::Error::TableDoesNotExist(_)
-                    | redb::Error::TableIsMultimap(_)
-                    | redb::Error::TableTypeMismatch { .. }
-                    | redb::Error::TypeDefinitionChanged { .. }
-                    | redb::Error::UpgradeRequired(_)
-            ),
-        };
+        // redb reports a file that is none of its own, or cut short, as these two kinds of I/O error.
+        let is_no_store = |why: &io::Error| matches!(why.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof);
+        let is_damage = matches!(
+            &error,
+            redb::Error::Corrupted(_)
+                | redb::Error::RepairAborted
+                | redb::Error::TableDoesNotExist(_)
+                | redb::Error::TableIsMultimap(_)
+                | redb::Error::TableTypeMismatch { .. }
+                | redb::Error::TypeDefinitionChanged { .. }
+                | redb::Error::UpgradeRequired(_)
+        ) || matches!(&error, redb::Error::Io(why) if is_no_store(why));
         if is_damage { Self::damaged(file, error.to_string()) } else { Self::unwritable(file, error) }
     }
 }
