@@ -1,0 +1,332 @@
+//! How states look on disk: a version byte, then the row in postcard's wire format (postcard.jamesmunns.com/wire-format).
+//!
+//! A row's shape never changes under its version: a new field means a new version, and the old ones stay readable.
+//! The shapes stand apart from the types of the program, so that neither binds the other.
+
+use std::collections::HashSet;
+
+use nicgate_logic::device::{Allowances, Generation, Profile};
+use nicgate_logic::state::{Applied, Hold, HostState};
+use nicgate_protocol::{AddressSet, DeviceId, HostPattern, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::nonces::Mark;
+use super::{Registration, StoredDevice};
+
+/// The version that this program writes.
+const VERSION: u8 = 1;
+
+/// Why a row cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum BadRow {
+    /// Its version is newer than this program.
+    Newer(u8),
+    /// It is cut short, too long, or holds what cannot be.
+    Unreadable(&'static str),
+}
+
+#[derive(Serialize, Deserialize)]
+struct HostRow<'a> {
+    desired: AddressRow,
+    number: u64,
+    ordered_at: u64,
+    newest: Option<[u8; 16]>,
+    newest_changed: bool,
+    #[serde(borrow)]
+    device: Option<&'a str>,
+    #[serde(borrow)]
+    applied: Vec<AppliedRow<'a>>,
+    hold: Option<HoldRow>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct AddressRow {
+    v4: Option<[u8; 4]>,
+    v6: Option<[u8; 16]>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct AppliedRow<'a> {
+    provider: &'a str,
+    addresses: AddressRow,
+    ttl: u32,
+    remembered: Option<&'a str>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct HoldRow {
+    until: Option<u64>,
+    is_pin: bool,
+    noted: Option<AddressRow>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct DeviceRow<'a> {
+    generation: u32,
+    previous_until: Option<u64>,
+    #[serde(borrow)]
+    registration: Option<RegistrationRow<'a>>,
+    is_revoked: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RegistrationRow<'a> {
+    #[serde(borrow)]
+    patterns: Vec<&'a str>,
+    profile: Option<ProfileRow>,
+    query_credentials: bool,
+    plain: bool,
+    delete: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+enum ProfileRow {
+    Classic,
+    Strict,
+}
+
+impl From<AddressSet> for AddressRow {
+    fn from(set: AddressSet) -> Self {
+        Self { v4: set.v4.map(|v4| v4.octets()), v6: set.v6.map(|v6| v6.octets()) }
+    }
+}
+
+impl From<AddressRow> for AddressSet {
+    fn from(row: AddressRow) -> Self {
+        Self { v4: row.v4.map(Into::into), v6: row.v6.map(Into::into) }
+    }
+}
+
+/// Device ids met so far. A million hosts of a thousand devices then share a thousand texts.
+#[derive(Default)]
+pub(super) struct DeviceNames(HashSet<DeviceId>);
+
+impl DeviceNames {
+    fn share(&mut self, text: &str) -> Result<DeviceId, BadRow> {
+        if let Some(known) = self.0.get(text) {
+            return Ok(known.clone());
+        }
+        let id = DeviceId::parse(text).map_err(BadRow::Unreadable)?;
+        self.0.insert(id.clone());
+        Ok(id)
+    }
+}
+
+/// A host as it goes to disk.
+pub(super) fn from_host(state: &HostState) -> Vec<u8> {
+    encode(&HostRow {
+        desired: state.desired.into(),
+        number: state.number,
+        ordered_at: state.ordered_at.0,
+        newest: state.newest,
+        newest_changed: state.newest_changed,
+        device: state.device.as_ref().map(DeviceId::as_str),
+        applied: state
+            .applied
+            .iter()
+            .map(|applied| AppliedRow {
+                provider: &applied.provider,
+                addresses: applied.addresses.into(),
+                ttl: applied.ttl,
+                remembered: applied.remembered.as_deref(),
+            })
+            .collect(),
+        hold: state.hold.as_deref().map(|hold| HoldRow {
+            until: hold.until.map(|until| until.0),
+            is_pin: hold.is_pin,
+            noted: hold.noted.map(Into::into),
+        }),
+    })
+}
+
+/// A host as it came from disk.
+pub(super) fn to_host(bytes: &[u8], names: &mut DeviceNames) -> Result<HostState, BadRow> {
+    let row: HostRow<'_> = decode(bytes)?;
+    Ok(HostState {
+        desired: row.desired.into(),
+        number: row.number,
+        ordered_at: Timestamp(row.ordered_at),
+        newest: row.newest,
+        newest_changed: row.newest_changed,
+        device: row.device.map(|text| names.share(text)).transpose()?,
+        applied: row
+            .applied
+            .into_iter()
+            .map(|applied| Applied {
+                provider: applied.provider.into(),
+                addresses: applied.addresses.into(),
+                ttl: applied.ttl,
+                remembered: applied.remembered.map(Into::into),
+            })
+            .collect(),
+        hold: row.hold.map(|hold| {
+            Box::new(Hold { until: hold.until.map(Timestamp), is_pin: hold.is_pin, noted: hold.noted.map(Into::into) })
+        }),
+    })
+}
+
+/// A device as it goes to disk; its id is the key.
+pub(super) fn from_device(device: &StoredDevice) -> Vec<u8> {
+    encode(&DeviceRow {
+        generation: device.generation.number,
+        previous_until: device.generation.previous_until.map(|until| until.0),
+        registration: device.registration.as_ref().map(|registration| RegistrationRow {
+            patterns: registration.patterns.iter().map(|pattern| pattern.as_hostname().as_str()).collect(),
+            profile: registration.profile.map(|profile| match profile {
+                Profile::Classic => ProfileRow::Classic,
+                Profile::Strict => ProfileRow::Strict,
+            }),
+            query_credentials: registration.allowances.query_credentials,
+            plain: registration.allowances.plain,
+            delete: registration.allowances.delete,
+        }),
+        is_revoked: device.is_revoked,
+    })
+}
+
+/// A device as it came from disk.
+pub(super) fn to_device(id: &str, bytes: &[u8]) -> Result<StoredDevice, BadRow> {
+    let row: DeviceRow<'_> = decode(bytes)?;
+    Ok(StoredDevice {
+        id: DeviceId::parse(id).map_err(BadRow::Unreadable)?,
+        generation: Generation { number: row.generation, previous_until: row.previous_until.map(Timestamp) },
+        registration: row.registration.map(to_registration).transpose()?,
+        is_revoked: row.is_revoked,
+    })
+}
+
+fn to_registration(row: RegistrationRow<'_>) -> Result<Registration, BadRow> {
+    let patterns: Result<Vec<_>, _> = row.patterns.into_iter().map(HostPattern::parse).collect();
+    Ok(Registration {
+        patterns: patterns.map_err(|_| BadRow::Unreadable("a granted name is no hostname"))?,
+        profile: row.profile.map(|profile| match profile {
+            ProfileRow::Classic => Profile::Classic,
+            ProfileRow::Strict => Profile::Strict,
+        }),
+        allowances: Allowances { query_credentials: row.query_credentials, plain: row.plain, delete: row.delete },
+    })
+}
+
+/// The mark of a nonce that was used ahead of our clock, as it goes to disk; time and nonce are the key.
+pub(super) fn from_mark(mark: Mark) -> Vec<u8> {
+    encode(&mark)
+}
+
+/// The same, as it came from disk.
+pub(super) fn to_mark(bytes: &[u8]) -> Result<Mark, BadRow> {
+    decode(bytes)
+}
+
+fn encode(row: &impl Serialize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(128);
+    bytes.push(VERSION);
+    postcard::to_extend(row, bytes).expect("rows are plain data of known length, and memory grows as needed")
+}
+
+fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, BadRow> {
+    let Some((&version, rest)) = bytes.split_first() else {
+        return Err(BadRow::Unreadable("it is empty"));
+    };
+    if version > VERSION {
+        return Err(BadRow::Newer(version));
+    }
+    if version != VERSION {
+        return Err(BadRow::Unreadable("no such version was ever written"));
+    }
+    match postcard::take_from_bytes(rest) {
+        Ok((row, [])) => Ok(row),
+        Ok(_) => Err(BadRow::Unreadable("something follows the row")),
+        Err(_) => Err(BadRow::Unreadable("it does not have the shape of its version")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A host with something in every field.
+    fn full_host() -> HostState {
+        let desired = AddressSet { v4: Some([203, 0, 113, 7].into()), v6: Some("2001:db8::7".parse().unwrap()) };
+        HostState {
+            desired,
+            number: 1_767_323_045,
+            ordered_at: Timestamp(1_767_323_045_678),
+            newest: Some(*b"0123456789abcdef"),
+            newest_changed: true,
+            device: Some(DeviceId::parse("fritzbox").unwrap()),
+            applied: vec![Applied {
+                provider: "cloud".into(),
+                addresses: desired,
+                ttl: 60,
+                remembered: Some("zone/record".into()),
+            }],
+            hold: Some(Box::new(Hold { until: Some(Timestamp(5)), is_pin: true, noted: Some(AddressSet::EMPTY) })),
+        }
+    }
+
+    fn full_device() -> StoredDevice {
+        StoredDevice {
+            id: DeviceId::parse("laptop").unwrap(),
+            generation: Generation { number: 3, previous_until: Some(Timestamp(9)) },
+            registration: Some(Registration {
+                patterns: vec![HostPattern::parse("*.lan.home.test").unwrap()],
+                profile: Some(Profile::Strict),
+                allowances: Allowances { query_credentials: false, plain: true, delete: true },
+            }),
+            is_revoked: false,
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        for state in [HostState::default(), full_host()] {
+            assert_eq!(to_host(&from_host(&state), &mut DeviceNames::default()), Ok(state));
+        }
+        let revoked = StoredDevice { registration: None, is_revoked: true, ..full_device() };
+        for device in [full_device(), revoked] {
+            assert_eq!(to_device(device.id.as_str(), &from_device(&device)), Ok(device));
+        }
+        assert_eq!(to_mark(&from_mark(*b"12345678")), Ok(*b"12345678"));
+    }
+
+    #[test]
+    fn a_row_cut_anywhere_or_followed_by_anything_is_refused() {
+        let whole = from_host(&full_host());
+        for end in 0..whole.len() {
+            assert!(to_host(&whole[..end], &mut DeviceNames::default()).is_err(), "{end}");
+        }
+        let longer = [whole.as_slice(), &[0]].concat();
+        assert!(to_host(&longer, &mut DeviceNames::default()).is_err());
+    }
+
+    #[test]
+    fn a_newer_version_is_told_apart_from_damage() {
+        let mut bytes = from_device(&full_device());
+        bytes[0] = VERSION + 1;
+        assert_eq!(to_device("laptop", &bytes), Err(BadRow::Newer(VERSION + 1)));
+        bytes[0] = 0;
+        assert!(matches!(to_device("laptop", &bytes), Err(BadRow::Unreadable(_))));
+    }
+
+    /// What stands on disks today must be readable for ever.
+    #[test]
+    fn the_first_version_never_changes() {
+        let bytes: Vec<u8> = [
+            &[1, 1, 203, 0, 113, 7, 1][..],
+            &"2001:db8::7".parse::<std::net::Ipv6Addr>().unwrap().octets(),
+            &[0xa5, 0xeb, 0xdc, 0xca, 0x06, 0xae, 0x9e, 0xa6, 0xe5, 0xb7, 0x33, 1],
+            b"0123456789abcdef",
+            &[1, 1, 8],
+            b"fritzbox",
+            &[1, 5],
+            b"cloud",
+            &[1, 203, 0, 113, 7, 1],
+            &"2001:db8::7".parse::<std::net::Ipv6Addr>().unwrap().octets(),
+            &[60, 1, 11],
+            b"zone/record",
+            &[1, 1, 5, 1, 1, 0, 0],
+        ]
+        .concat();
+        assert_eq!(from_host(&full_host()), bytes);
+    }
+}
