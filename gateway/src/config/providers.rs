@@ -1,0 +1,210 @@
+//! `[[provider]]`: each kind says which keys it takes; see `provider/mod.rs`.
+
+use std::sync::Arc;
+
+use nicgate_protocol::{DeviceId, Secret};
+
+use super::file::{Section, quote};
+use super::nearest::{enumerate, nearest};
+use super::reading::{At, Once, Span};
+use super::secrets::{self, Home};
+use crate::provider::{KINDS, Key, Kind, ProviderSettings, Setting, Shape};
+
+/// Kinds that the documentation speaks of. Those not in [`KINDS`] are known by name only.
+const PLANNED: &[&str] = &[
+    "alidns",
+    "cloudflare",
+    "desec",
+    "digitalocean",
+    "dnspod",
+    "duckdns",
+    "dyndns2",
+    "dynu",
+    "embedded",
+    "gandi",
+    "google",
+    "hetzner",
+    "huaweicloud",
+    "noip",
+    "ovh",
+    "porkbun",
+    "powerdns",
+    "rfc2136",
+    "route53",
+    "webhook",
+];
+
+/// The word of the embedded name server's kind.
+const EMBEDDED: &str = "embedded";
+
+/// The longest time to live: a week. What moves should not be remembered for longer.
+pub(super) const LONGEST_TTL: u32 = 7 * 86_400;
+
+/// The providers of a file, and where each name stands.
+pub(super) struct Providers {
+    pub(super) settings: Vec<ProviderSettings>,
+    /// Every name, also of providers whose section has mistakes.
+    named: Vec<Named>,
+    /// Whether every section has a name: only then can one be said not to exist.
+    pub(super) is_complete: bool,
+}
+
+/// A provider's name, where it stands, and what it is the name of.
+pub(super) struct Named {
+    name: At<Arc<str>>,
+    pub(super) is_embedded: bool,
+}
+
+impl Providers {
+    /// Every name and where it stands, in file order.
+    pub(super) fn names(&self) -> impl Iterator<Item = &At<Arc<str>>> + Clone {
+        self.named.iter().map(|named| &named.name)
+    }
+
+    /// The provider with a name.
+    pub(super) fn find(&self, name: &str) -> Option<&Named> {
+        self.named.iter().find(|named| *named.name.value == *name)
+    }
+}
+
+pub(super) fn read_providers(sections: Vec<Section<'_>>, has_dns: bool) -> Providers {
+    let mut providers = Providers { settings: Vec::new(), named: Vec::new(), is_complete: true };
+    let mut once = Once::default();
+    for mut section in sections {
+        let reading = section.reading;
+        let name = section.take_parsed("name", provider_name);
+        section.require("name", "\"main\"");
+        let kind = take_kind(&mut section);
+        let is_embedded = kind.as_ref().is_some_and(|kind| kind.value.word() == EMBEDDED);
+        if let (true, false, Some(kind)) = (is_embedded, has_dns, &kind) {
+            let hint = "add [dns] with listen = [\"[::]:53\"]";
+            reading.mistake(&kind.span, "type is \"embedded\", and there is no [dns]", hint);
+        }
+        match &name {
+            Some(name) => {
+                if once.admit(reading, "provider", &name.value, &name.span) {
+                    providers.named.push(Named { name: name.clone(), is_embedded });
+                }
+            }
+            None => providers.is_complete = false,
+        }
+        match kind {
+            Some(kind) => {
+                let name = name.as_ref().map_or("", |name| &name.value);
+                providers.settings.push(read_settings(section, name, kind.value));
+            }
+            None => section.finish_unread(&["name", "type", "endpoint", "ttl"]),
+        }
+    }
+    providers
+}
+
+/// The kind after `type =`.
+fn take_kind(section: &mut Section<'_>) -> Option<At<&'static dyn Kind>> {
+    let words = || KINDS.iter().map(|kind| kind.word());
+    section.require("type", &quote(words().next().unwrap_or(EMBEDDED)));
+    let written = section.take_text("type")?;
+    if let Some(kind) = KINDS.iter().find(|kind| kind.word() == written.value) {
+        return Some(At { value: *kind, span: written.span });
+    }
+    let hint = match nearest(written.value, words().chain(PLANNED.iter().copied())) {
+        Some(word) if word == written.value => {
+            format!("this version does not have it yet; it has {}", enumerate(words()))
+        }
+        Some(word) if words().any(|known| known == word) => format!("did you mean \"{word}\"?"),
+        _ => format!("this version has {}", enumerate(words())),
+    };
+    section.reading.mistake(&written.span, format!("type is {}", quote(written.value)), hint);
+    None
+}
+
+fn read_settings(mut section: Section<'_>, name: &str, kind: &'static dyn Kind) -> ProviderSettings {
+    let reading = section.reading;
+    let mut settings = ProviderSettings::new(name, kind);
+    settings.endpoint = section.take_parsed("endpoint", url).map(|at| at.value);
+    settings.ttl = section.take_number("ttl", 1..=LONGEST_TTL);
+    // Where each key stands, for what the kind itself has to say about it.
+    let mut spans: Vec<(&str, Span)> =
+        section.value_span("endpoint").map(|span| ("endpoint", span)).into_iter().collect();
+    let mut is_complete = true;
+    for key in kind.keys() {
+        let found = take_key(&mut section, key, &mut settings);
+        let is_written = section.has(key.name) || key.is_secret && is_elsewhere(&section, key);
+        if key.is_required && !is_written {
+            let example = match key.shape {
+                Shape::Text if key.is_secret => format!("{0} = \"…\", {0}_file = \"…\" or {0}_env = \"…\"", key.name),
+                Shape::Text | Shape::Url => format!("{} = \"…\"", key.name),
+                Shape::Number => format!("{} = 1", key.name),
+                Shape::Flag => format!("{} = true", key.name),
+                Shape::Headers => format!("{} = {{ Name = \"value\" }}", key.name),
+            };
+            let found = format!("provider of type \"{}\" has no {}", kind.word(), key.name);
+            reading.missing(section.span(), found, format!("write {example}"));
+        }
+        is_complete &= found.is_some() || !is_written && !key.is_required;
+        spans.extend(found.map(|span| (key.name, span)));
+    }
+    if is_complete && let Err(bad) = kind.open(&settings) {
+        match spans.into_iter().find(|(key, _)| *key == bad.key) {
+            Some((key, span)) => reading.mistake(&span, format!("{key} cannot be used"), bad.why),
+            None => reading.missing(section.span(), format!("{} cannot be used", bad.key), bad.why),
+        }
+    }
+    section.finish(true);
+    settings
+}
+
+fn is_elsewhere(section: &Section<'_>, key: &Key) -> bool {
+    ["file", "env"].iter().any(|place| section.has(&format!("{}_{place}", key.name)))
+}
+
+/// Reads one key into `settings`; where its value stands, if it has a usable one.
+fn take_key(section: &mut Section<'_>, key: &Key, settings: &mut ProviderSettings) -> Option<Span> {
+    let name = key.name;
+    match key.shape {
+        Shape::Headers => {
+            let pairs = section.take_secret_pairs(name)?;
+            let secret = |(field, value): (&str, &str)| (field.to_owned(), Secret::new(value.to_owned()));
+            settings.set(name, Setting::Headers(pairs.into_iter().map(secret).collect()));
+            section.value_span(name)
+        }
+        Shape::Text | Shape::Url if key.is_secret => {
+            let At { value, span } = secrets::take(section, name, Home::Anywhere)?;
+            if key.shape == Shape::Url && url(value.expose()).is_err() {
+                section.reading.mistake(&span, format!("{name} is no URL"), "write one with http:// or https://");
+                return None;
+            }
+            settings.set(name, Setting::Secret(value));
+            Some(span)
+        }
+        Shape::Text | Shape::Url => {
+            let take = |text: &str| if key.shape == Shape::Url { url(text) } else { Ok(text.to_owned()) };
+            let At { value, span } = section.take_parsed(name, take)?;
+            settings.set(name, Setting::Text(value));
+            Some(span)
+        }
+        Shape::Number => {
+            settings.set(name, Setting::Number(section.take_number(name, 0..=u32::MAX)?.into()));
+            section.value_span(name)
+        }
+        Shape::Flag => {
+            let At { value, span } = section.take_flag(name)?;
+            settings.set(name, Setting::Flag(value));
+            Some(span)
+        }
+    }
+}
+
+fn provider_name(text: &str) -> Result<Arc<str>, &'static str> {
+    // The same letters as a device's id: both stand in logs, metrics and commands.
+    DeviceId::parse(text).map(|_| text.into()).map_err(|_| "a name is 1 to 64 letters, digits, \".\", \"_\" or \"-\"")
+}
+
+fn url(text: &str) -> Result<String, &'static str> {
+    const EXAMPLE: &str = "write a URL, for instance \"https://api.example.com\"";
+    let parsed: http::Uri = text.parse().map_err(|_| EXAMPLE)?;
+    match (parsed.scheme_str(), parsed.authority()) {
+        (Some("http" | "https"), Some(authority)) if !authority.host().is_empty() => Ok(text.to_owned()),
+        _ => Err(EXAMPLE),
+    }
+}
