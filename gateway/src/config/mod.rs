@@ -64,6 +64,42 @@ pub struct Settings {
     pub warnings: Vec<Mistake>,
 }
 
+impl Settings {
+    /// Whether a provider is the embedded name server.
+    #[must_use]
+    pub fn is_embedded(&self, provider: &str) -> bool {
+        self.providers.iter().any(|settings| &*settings.name == provider && settings.kind.word() == "embedded")
+    }
+
+    /// What of `[server]` and `[dns]` differs in `newer` and counts only from the next start on.
+    #[must_use]
+    pub fn needs_restart(&self, newer: &Self) -> Vec<&'static str> {
+        let (old, new) = (&self.server, &newer.server);
+        let mut changed = Vec::new();
+        let mut compare = |is_same: bool, what| {
+            if !is_same {
+                changed.push(what);
+            }
+        };
+        compare(old.listen == new.listen, "[server] listen");
+        compare(old.plain_listen == new.plain_listen, "[server] plain_listen");
+        compare(old.proxy_protocol == new.proxy_protocol, "[server] proxy_protocol");
+        compare(old.trusted_proxies == new.trusted_proxies, "[server] trusted_proxies");
+        compare(old.data_dir == new.data_dir, "[server] data_dir");
+        compare(old.max_connections == new.max_connections, "[server] max_connections");
+        compare(
+            old.max_connections_per_source == new.max_connections_per_source,
+            "[server] max_connections_per_source",
+        );
+        compare(self.tls == newer.tls, "[tls]");
+        compare(
+            self.dns.as_ref().map(|dns| &dns.listen) == newer.dns.as_ref().map(|dns| &dns.listen),
+            "[dns] listen",
+        );
+        changed
+    }
+}
+
 /// The configuration file: the one that was given, else the first that is there.
 #[must_use]
 pub fn find(given: Option<&Path>) -> Option<PathBuf> {

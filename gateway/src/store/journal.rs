@@ -41,6 +41,8 @@ type Waiter = oneshot::Sender<Result<u64, StoreError>>;
 
 /// What the writer is asked to do.
 pub(super) enum Entry {
+    /// Run something between two commits.
+    Between(Box<dyn FnOnce() + Send>),
     /// Record a host. The turn ends when the row is durable or has failed, even when nobody waits any more.
     Host { hostname: Hostname, next: Box<HostState>, turn: OwnedMutexGuard<()>, waiter: Waiter },
     /// A provider confirmed something, memory has it: write the host's row some time.
@@ -162,6 +164,7 @@ impl Writer {
 
     fn sort(&mut self, entry: Entry, batch: &mut Vec<Entry>) {
         match entry {
+            Entry::Between(work) => work(),
             Entry::Confirmed(hostname) => {
                 self.unsure.insert(Unsure::Host(hostname));
             }
@@ -251,7 +254,7 @@ impl Writer {
                     rows.claims.push((*claimed, *claim, row::from_mark(*mark)));
                     rows.claims_expired = rows.claims_expired.max(*now - WINDOW);
                 }
-                Entry::Confirmed(_) => {}
+                Entry::Between(_) | Entry::Confirmed(_) => {}
             }
         }
         rows
@@ -271,7 +274,7 @@ impl Writer {
                 }
                 Entry::Device { device, .. } => self.memory.put_device(device.clone()),
                 Entry::KeyFingerprint { fingerprint, .. } => self.memory.set_key_fingerprint(*fingerprint),
-                Entry::Claim { .. } | Entry::Confirmed(_) => {}
+                Entry::Between(_) | Entry::Claim { .. } | Entry::Confirmed(_) => {}
             }
         }
         if let Some(number) = number {
@@ -288,7 +291,7 @@ fn unsure_about(entry: &Entry) -> Option<Unsure> {
         Entry::Host { hostname, .. } | Entry::Confirmed(hostname) => Some(Unsure::Host(hostname.clone())),
         Entry::Device { device, .. } => Some(Unsure::Device(device.id.clone())),
         Entry::KeyFingerprint { .. } => Some(Unsure::KeyFingerprint),
-        Entry::Claim { .. } => None,
+        Entry::Between(_) | Entry::Claim { .. } => None,
     }
 }
 
@@ -301,7 +304,7 @@ fn tell(batch: Vec<Entry>, outcome: &Result<u64, StoreError>) {
                 waiter
             }
             Entry::Device { waiter, .. } | Entry::KeyFingerprint { waiter, .. } | Entry::Claim { waiter, .. } => waiter,
-            Entry::Confirmed(_) => continue,
+            Entry::Between(_) | Entry::Confirmed(_) => continue,
         };
         // Somebody who no longer waits is not told.
         let _ = waiter.send(outcome.clone());

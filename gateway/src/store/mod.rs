@@ -151,6 +151,12 @@ impl Store {
         self.memory.follow(Box::new(observer));
     }
 
+    /// Runs `work` between two commits, on the writer's thread and under the rules of [`Self::follow`]: whatever it
+    /// reads is not overtaken by a commit that observers have heard of before.
+    pub fn between_commits(&self, work: impl FnOnce() + Send + 'static) {
+        self.journal.send(Entry::Between(Box::new(work)));
+    }
+
     /// The number of the newest durable commit: each that records a host raises it by one. A new store starts at
     /// the seconds since 1970, so that one that replaces a lost one does not go back.
     #[must_use]
@@ -315,9 +321,12 @@ impl Turn<'_> {
     }
 
     /// Makes `next` the host's state in memory: for what may be lost, such as the newest signature of an update
-    /// that changed nothing. It reaches the disk when something else of the host does.
-    pub fn note(self, next: HostState) {
+    /// that changed nothing. It reaches the disk when something else of the host does. The ticket is that of the
+    /// commit which recorded what is desired.
+    pub fn note(self, next: HostState) -> Ticket {
+        let ticket = Ticket { hostname: self.hostname.clone(), number: next.number, desired: next.desired };
         self.store.memory.hosts.put(&self.hostname, next);
+        ticket
     }
 }
 
