@@ -4,7 +4,7 @@
 //! those who wait. Nobody outside this thread writes durable facts into memory, so memory never runs ahead of the
 //! disk, but for what providers confirmed: those rows follow with the next commit, and a lost one costs a call.
 //!
-//! A failed commit may have reached the disk, or not. Its rows are `unsure`: the next commit that succeeds writes
+//! A failed commit may have reached the disk, or not. Its rows are `unsure`: the commits that succeed next write
 //! them once more as memory has them. The file is opened anew for each attempt, at most one in [`RETRY`]; who comes
 //! in between hears of the fault at once.
 //!
@@ -314,4 +314,82 @@ fn tell(batch: Vec<Entry>, outcome: &Result<u64, StoreError>) {
 fn this_instant() -> Instant {
     #[expect(clippy::disallowed_methods, reason = "paces attempts on a broken disk; nothing is decided by it")]
     Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::super::nonces::claim_of;
+    use super::*;
+
+    /// A writer on a file of its own, without the thread around it.
+    fn writer(name: &str) -> (PathBuf, Writer) {
+        let folder = std::env::temp_dir().join(format!("nicgate-journal-{}-{name}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        let owned = Ownership::take(&folder).unwrap();
+        let file = File::open_or_make(&owned, 1000).unwrap();
+        let contents = file.read().unwrap();
+        let memory = Arc::new(Memory::new(contents.hosts, contents.devices, contents.key_fingerprint, contents.number));
+        let entries = mpsc::channel().1;
+        (folder, Writer { owned, file: Some(file), memory, entries, unsure: BTreeSet::new(), failure: None })
+    }
+
+    fn on_disk(writer: &Writer, hostname: &Hostname) -> Option<HostState> {
+        let contents = writer.file.as_ref().unwrap().read().unwrap();
+        contents.hosts.with(hostname.as_str(), HostState::clone)
+    }
+
+    #[test]
+    fn rows_of_a_commit_that_failed_but_reached_the_disk_are_undone() {
+        let (folder, mut writer) = writer("undone");
+        let names = ["old.home.test", "new.home.test"].map(|text| Hostname::parse(text).unwrap());
+        let state = |number| HostState { number, ..HostState::default() };
+        writer.memory.hosts.put(&names[0], state(1001));
+
+        let reached = Rows {
+            hosts: names.iter().map(|name| (name.clone(), Some(row::from_host(&state(1002))))).collect(),
+            key_fingerprint: Some(Some([7; 16])),
+            ..Rows::default()
+        };
+        writer.file.as_ref().unwrap().write(&reached, false).unwrap();
+        writer.unsure.extend(names.iter().cloned().map(Unsure::Host));
+        writer.unsure.insert(Unsure::KeyFingerprint);
+        writer.attempt(&mut []).unwrap();
+
+        assert_eq!(on_disk(&writer, &names[0]), Some(state(1001)));
+        assert_eq!(on_disk(&writer, &names[1]), None);
+        assert_eq!(writer.file.as_ref().unwrap().read().unwrap().key_fingerprint, None);
+        assert!(writer.unsure.is_empty());
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_record_wins_over_an_unsure_row_of_the_same_host() {
+        let (folder, mut writer) = writer("wins");
+        let hostname = Hostname::parse("a.home.test").unwrap();
+        writer.unsure.insert(Unsure::Host(hostname.clone()));
+        let turn = Arc::new(tokio::sync::Mutex::new(())).try_lock_owned().unwrap();
+        let (waiter, mut done) = oneshot::channel();
+        let next = HostState { newest_changed: true, ..HostState::default() };
+        writer.commit(vec![Entry::Host { hostname: hostname.clone(), next: Box::new(next.clone()), turn, waiter }]);
+        assert_eq!(done.try_recv().unwrap().unwrap(), 1001);
+        assert_eq!(on_disk(&writer, &hostname), Some(HostState { number: 1001, ..next }));
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_vanished_is_not_made_anew() {
+        let (folder, mut writer) = writer("vanished");
+        writer.file = None;
+        std::fs::remove_file(writer.owned.file()).unwrap();
+        let (waiter, mut done) = oneshot::channel();
+        let claim = claim_of(&DeviceId::parse("laptop").unwrap(), b"nonce");
+        let now = Timestamp(5000);
+        writer.commit(vec![Entry::Claim { claim, mark: Mark::default(), claimed: now, now, waiter }]);
+        assert!(matches!(done.try_recv().unwrap(), Err(StoreError::Unwritable { .. })));
+        assert!(writer.memory.trouble().is_some());
+        assert!(!writer.owned.file().exists());
+        std::fs::remove_dir_all(folder).unwrap();
+    }
 }

@@ -244,6 +244,22 @@ mod tests {
     }
 
     #[test]
+    fn a_million_hosts_cost_less_than_four_hundred_bytes_each() {
+        let hosts = 1_000_000;
+        // A table's size is a power of two, at most seven eighths of it taken; each slot has a byte of its own.
+        let slots = SHARDS * (hosts / SHARDS * 8 / 7).next_power_of_two();
+        let table = slots * (size_of::<(Hostname, Box<HostState>)>() + 1) / hosts;
+        // Allocations come in steps of 16 bytes, eight of them for the allocator; an `Arc` counts with sixteen.
+        let allocated = |size: usize| (size + 8).next_multiple_of(16);
+        let name = allocated(16 + "host-0000000.home.test".len());
+        // Inserted one by one, the nodes of the sorted list may be half full.
+        let sorted = 2 * size_of::<Hostname>();
+        let each = table + name + allocated(size_of::<HostState>()) + sorted;
+        eprintln!("{each} bytes per host; 100,000 hosts: {} MB", each / 10);
+        assert!(each < 400, "{each}");
+    }
+
+    #[test]
     fn every_host_is_looked_at_once() {
         let mut hosts = Hosts::with_capacity(1000);
         let loaded = (0..1000).map(|number| Ok::<_, ()>((name(&format!("h{number}.home.test")), HostState::default())));

@@ -117,7 +117,7 @@ pub struct Registration {
 
 impl Store {
     /// Opens or makes `nicgate.redb` in `data_dir` (mode 0600, a new folder 0700), reads everything, starts the
-    /// writer. A million hosts take about a second.
+    /// writer. Blocks; a million hosts take about a second.
     ///
     /// # Errors
     /// When another process owns it, when it is damaged or newer than this program, when the folder cannot be used.
@@ -279,7 +279,7 @@ impl Store {
         self.memory.trouble()
     }
 
-    /// Writes what waits and closes the file. Dropping does the same and keeps quiet about faults.
+    /// Writes what waits and closes the file; blocks meanwhile. Dropping does the same and keeps quiet about faults.
     ///
     /// # Errors
     /// When the last rows, all of them confirmations, could not be written.
@@ -307,7 +307,7 @@ impl Turn<'_> {
     }
 
     /// Makes `next` the host's state, durably; its `number` becomes that of the commit. Whoever stops waiting does
-    /// not stop the commit, and the turn lasts until it is over.
+    /// not stop the commit, and the turn lasts until it is over; but nobody then holds the ticket.
     ///
     /// # Errors
     /// When the disk does not take it. The state stays as it was, here and, once the disk works again, there.

@@ -99,6 +99,20 @@ async fn what_was_recorded_is_there_after_a_restart() {
 }
 
 #[tokio::test]
+async fn what_was_recorded_is_there_after_a_crash() {
+    let (folder, crashed) = (Folder::new("crash"), Folder::new("crashed"));
+    let store = folder.open();
+    fs::create_dir_all(&crashed.0).unwrap();
+    for last in 1..20 {
+        let ticket = publish(&store, &name("a.home.test"), desired(last)).await.unwrap();
+        // The file as a crash at this moment would leave it.
+        fs::copy(folder.file(), crashed.file()).unwrap();
+        let after = crashed.open();
+        assert_eq!((after.number(), after.host("a.home.test")), (ticket.number, store.host("a.home.test")));
+    }
+}
+
+#[tokio::test]
 async fn what_was_only_noted_is_in_memory_and_follows_with_the_next_record() {
     let folder = Folder::new("note");
     let store = folder.open();
