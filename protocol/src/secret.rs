@@ -136,7 +136,7 @@ impl MasterKey {
         let bytes = self.expand(b"key", device, generation);
         let mut text = [0; KEY_LETTERS];
         // 32 bytes are 43 letters; the slice fits by construction.
-        let _ = URL_SAFE_NO_PAD.encode_slice(&*bytes, &mut text);
+        let _ = URL_SAFE_NO_PAD.encode_slice(bytes.as_slice(), &mut text);
         Secret::new(text)
     }
 
