@@ -259,7 +259,14 @@ mod tests {
 
     #[test]
     fn names_that_people_use_are_taken() {
-        for text in ["home.test", "_dmarc.example.com", "a-b.c--d.example", "*.lan.home.test", "xn--bcher-kva.example", "1.example"] {
+        for text in [
+            "home.test",
+            "_dmarc.example.com",
+            "a-b.c--d.example",
+            "*.lan.home.test",
+            "xn--bcher-kva.example",
+            "1.example",
+        ] {
             assert_eq!(Hostname::parse(text).unwrap().as_str(), text);
         }
     }

@@ -106,7 +106,19 @@ mod tests {
 
     #[test]
     fn lines_go_there_and_back() {
-        for line in ["good 192.0.2.1", "nochg 192.0.2.1,2001:db8::1", "good", "badauth", "nohost", "notfqdn", "numhost", "dnserr", "911", "abuse", "badagent"] {
+        for line in [
+            "good 192.0.2.1",
+            "nochg 192.0.2.1,2001:db8::1",
+            "good",
+            "badauth",
+            "nohost",
+            "notfqdn",
+            "numhost",
+            "dnserr",
+            "911",
+            "abuse",
+            "badagent",
+        ] {
             assert_eq!(ReturnCode::parse(line).unwrap().to_string(), line);
         }
         assert_eq!(ReturnCode::parse("<html>"), None);

@@ -123,13 +123,7 @@ fn granted(device: &Device, policy: &Policy, hostname: &Hostname) -> Result<Host
 }
 
 /// Hosts with an interface id that the device may touch move with the prefix of its network.
-fn related(
-    update: &UpdateRequest<'_>,
-    asked: &[Asked],
-    device: &Device,
-    policy: &Policy,
-    sent: &Sent,
-) -> Vec<Wanted> {
+fn related(update: &UpdateRequest<'_>, asked: &[Asked], device: &Device, policy: &Policy, sent: &Sent) -> Vec<Wanted> {
     let Ok(Said { lan: Some(network), .. }) = update.addresses else {
         return Vec::new();
     };
@@ -137,7 +131,8 @@ fn related(
     if update.offline || asked.iter().all(|host| host.wanted.is_err()) {
         return Vec::new();
     }
-    let is_asked = |name: &Hostname| asked.iter().any(|host| host.wanted.as_ref().is_ok_and(|one| one.hostname == *name));
+    let is_asked =
+        |name: &Hostname| asked.iter().any(|host| host.wanted.as_ref().is_ok_and(|one| one.hostname == *name));
     policy
         .with_interface_id()
         .iter()
@@ -220,14 +215,16 @@ mod tests {
     }
 
     fn policy() -> Policy {
-        let zone = ZonePolicy { name: name("home.test"), providers: Vec::new(), addresses: AddressPolicy::Any, ttl: None };
+        let zone =
+            ZonePolicy { name: name("home.test"), providers: Vec::new(), addresses: AddressPolicy::Any, ttl: None };
         let rule = HostRule { ttl: None, interface_id: Some("::211:32ff:fe12:3456".parse().unwrap()) };
         Policy::new(vec![zone], vec![(name("nas.home.test"), rule), (name("foreign.home.test"), rule)], Duration::ZERO)
     }
 
     fn ask(query: &str, may_delete: bool) -> Result<Update, Refusal> {
         let master = MasterKey::new(&[1; 32]);
-        let patterns = ["home.home.test", "nas.home.test", "x.elsewhere.test"].map(|text| HostPattern::parse(text).unwrap());
+        let patterns =
+            ["home.home.test", "nas.home.test", "x.elsewhere.test"].map(|text| HostPattern::parse(text).unwrap());
         let device = Device {
             id: DeviceId::parse("box").unwrap(),
             grants: Grants::new(patterns),
@@ -239,7 +236,8 @@ mod tests {
         let registry = Registry::new([device]);
         let (path, query) = query.split_once('?').unwrap_or(("/nic/update", query));
         let password = master.password("box", 1);
-        let request = raw("GET", &format!("{path}?{query}&username=box&password={}", password.text()), &[("host", "h")]);
+        let request =
+            raw("GET", &format!("{path}?{query}&username=box&password={}", password.text()), &[("host", "h")]);
         let now = Now { wall: Timestamp::from_seconds(1_795_348_800), uptime: Duration::ZERO };
         let known = authenticate(screen(&request).unwrap(), &master, &registry, now).unwrap();
         authorize(&known, &policy(), now)
@@ -257,7 +255,11 @@ mod tests {
     #[test]
     fn hosts_are_sorted_one_by_one_in_order() {
         let update = ask("hostname=home.home.test,other.home.test,x.elsewhere.test,bad_,nas.home.test", false).unwrap();
-        let sorted: Vec<_> = update.asked.iter().map(|host| (&*host.written, host.wanted.as_ref().err().map(|no| no.error_code()))).collect();
+        let sorted: Vec<_> = update
+            .asked
+            .iter()
+            .map(|host| (&*host.written, host.wanted.as_ref().err().map(|no| no.error_code())))
+            .collect();
         assert_eq!(
             sorted,
             [
@@ -312,9 +314,18 @@ mod tests {
     fn deleting_needs_a_permission_and_names_its_families() {
         let first = |query: &str, may| ask(query, may).unwrap().asked.remove(0).wanted.map(|wanted| wanted.wish);
         assert_eq!(first("hostname=home.home.test&offline=YES", false), Err(Refusal::NotGranted));
-        assert_eq!(first("hostname=home.home.test&offline=YES&myip=192.0.2.1", true), Ok(Wish::Remove { v4: true, v6: true }));
+        assert_eq!(
+            first("hostname=home.home.test&offline=YES&myip=192.0.2.1", true),
+            Ok(Wish::Remove { v4: true, v6: true })
+        );
         assert_eq!(first("/nic/delete?hostname=home.home.test", true), Ok(Wish::Remove { v4: true, v6: true }));
-        assert_eq!(first("/nic/delete?hostname=home.home.test&myip=2001:db8::1", true), Ok(Wish::Remove { v4: false, v6: true }));
-        assert_eq!(first("hostname=home.home.test&offline=NO&myip=192.0.2.1", false).ok(), publish(Some("192.0.2.1"), None).ok());
+        assert_eq!(
+            first("/nic/delete?hostname=home.home.test&myip=2001:db8::1", true),
+            Ok(Wish::Remove { v4: false, v6: true })
+        );
+        assert_eq!(
+            first("hostname=home.home.test&offline=NO&myip=192.0.2.1", false).ok(),
+            publish(Some("192.0.2.1"), None).ok()
+        );
     }
 }

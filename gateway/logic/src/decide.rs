@@ -85,11 +85,7 @@ pub fn decide(state: &HostState, wanted: &Wanted, circumstances: Circumstances) 
         return Ok(Plan::Repeat { echo, changed: state.newest_changed });
     }
     if desired == state.desired {
-        let next = HostState {
-            newest: signature,
-            newest_changed: is_newest && state.newest_changed,
-            ..state.clone()
-        };
+        let next = HostState { newest: signature, newest_changed: is_newest && state.newest_changed, ..state.clone() };
         let is_settled = circumstances.is_settled;
         return Ok(if is_settled { Plan::Nothing { next, echo } } else { Plan::Settle { next, echo } });
     }
@@ -122,8 +118,7 @@ fn check_order(state: &HostState, wanted: &Wanted, remembers_since: Timestamp) -
 fn resolve(current: AddressSet, wanted: &Wanted) -> Result<(AddressSet, AddressSet), Refusal> {
     let (v4, v6) = match wanted.wish {
         Wish::Remove { v4, v6 } => {
-            let kept =
-                AddressSet { v4: current.v4.filter(|_| !v4), v6: current.v6.filter(|_| !v6) };
+            let kept = AddressSet { v4: current.v4.filter(|_| !v4), v6: current.v6.filter(|_| !v6) };
             return Ok((kept, AddressSet::EMPTY));
         }
         Wish::Publish { v4, v6 } => (v4, v6),
@@ -133,9 +128,7 @@ fn resolve(current: AddressSet, wanted: &Wanted) -> Result<(AddressSet, AddressS
         Some(prefix) => Some(match wanted.policy.rule.interface_id {
             Some(interface_id) if prefix.length < 128 => prefix.join(interface_id),
             // A bare network moves the address that the host has.
-            None if prefix.length < 128 && prefix.is_bare() => {
-                prefix.join(current.v6.ok_or(Refusal::BadAddress)?)
-            }
+            None if prefix.length < 128 && prefix.is_bare() => prefix.join(current.v6.ok_or(Refusal::BadAddress)?),
             Some(_) | None => prefix.address,
         }),
     };
@@ -209,7 +202,10 @@ mod tests {
     /// The state after a plan was carried out.
     fn after(state: &HostState, wanted: &Wanted, circumstances: Circumstances) -> HostState {
         match decide(state, wanted, circumstances).unwrap() {
-            Plan::Nothing { next, .. } | Plan::Settle { next, .. } | Plan::Publish { next, .. } | Plan::Note { next, .. } => next,
+            Plan::Nothing { next, .. }
+            | Plan::Settle { next, .. }
+            | Plan::Publish { next, .. }
+            | Plan::Note { next, .. } => next,
             Plan::Repeat { .. } => state.clone(),
         }
     }
@@ -267,7 +263,10 @@ mod tests {
 
     #[test]
     fn removing_takes_only_the_families_named() {
-        let both = Wish::Publish { v4: Some([192, 0, 2, 1].into()), v6: Some(Prefix { address: "2001:db8::1".parse().unwrap(), length: 128 }) };
+        let both = Wish::Publish {
+            v4: Some([192, 0, 2, 1].into()),
+            v6: Some(Prefix { address: "2001:db8::1".parse().unwrap(), length: 128 }),
+        };
         let state = after(&HostState::default(), &wanted(both), calm());
         let one = after(&state, &wanted(Wish::Remove { v4: true, v6: false }), calm());
         assert_eq!(one.desired.to_string(), "2001:db8::1");

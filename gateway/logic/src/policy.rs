@@ -105,7 +105,8 @@ impl Policy {
     /// What holds for a host; `None` when no zone holds it. The longest zone wins.
     #[must_use]
     pub fn of(&self, hostname: &Hostname) -> Option<HostPolicy> {
-        let zone = std::iter::once(hostname.as_str()).chain(hostname.ancestors()).find_map(|name| self.zones.get(name))?;
+        let zone =
+            std::iter::once(hostname.as_str()).chain(hostname.ancestors()).find_map(|name| self.zones.get(name))?;
         let rule = self.hosts.get(hostname).copied().unwrap_or_default();
         Some(HostPolicy { zone: Arc::clone(zone), rule })
     }
