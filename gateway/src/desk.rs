@@ -230,7 +230,7 @@ pub struct ProviderReport {
 }
 
 /// Tells how a provider stands towards a host; the running gateway knows more than the store does.
-pub type ProviderStatus<'a> = dyn Fn(&Hostname, &HostState, &str) -> String + Sync + 'a;
+pub type ProviderStatus<'a> = dyn Fn(&Hostname, &str) -> String + Sync + 'a;
 
 impl Desk {
     /// Opens the store and the master key, and reads what is there.
@@ -423,7 +423,7 @@ impl Desk {
             } else {
                 state.applied_by(provider).map_or(AddressSet::EMPTY, |applied| applied.addresses)
             };
-            let status = status(name, state, provider);
+            let status = status(name, provider);
             ProviderReport { name: provider.to_string(), applied: words(applied), status }
         });
         let hold = state.hold_at(now.wall);

@@ -4,39 +4,44 @@
 //! Judgement is in `nicgate-logic`, the way of an update in `journey.rs`; here parts are only put together.
 
 use std::fmt;
+use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nicgate_logic::Now;
 use nicgate_logic::answer::Ending;
 use nicgate_logic::authorize::Wanted;
 use nicgate_logic::limits::Limits;
-use nicgate_logic::state::HostState;
+use nicgate_logic::policy::{DEFAULT_TTL, HostPolicy};
+use nicgate_logic::state::{Applied, HostState};
 use nicgate_protocol::{AddressSet, Hostname};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::admin::control::Control;
 use crate::clock::Clock;
 use crate::config::{self, Settings, Tls};
 use crate::desk::{Desk, DeskError, Order, Report};
-use crate::dns::{self, Zones};
+use crate::dns::{self, ZoneHead, Zones};
 use crate::entropy;
-use crate::http::listener::{self, Door};
-use crate::http::seats::{Caps, Seats};
+use crate::http::peer::TrustedProxies;
 use crate::http::tls::{self, Certificate, TlsError};
+use crate::http::{Caps, Door, Seats, listener};
 use crate::log::{Level, Log, Value};
-use crate::reconciler::{PushEvent, Reconciler};
-use crate::store::{Committed, StoreError};
+use crate::provider::send::Sender;
+use crate::reconciler::{Ledger, PushEvent, Reconciler, Surroundings};
+use crate::store::{Committed, Store, StoreError, Ticket};
 
 /// How often files are looked at for changes.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often budgets that are full again are forgotten.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
+/// How long SOA and NS of an embedded zone may be kept, in seconds.
+const ZONE_TTL: u32 = 3600;
 
 /// The running gateway, as requests see it.
 pub struct Gateway {
@@ -53,6 +58,13 @@ pub struct Gateway {
 }
 
 impl Gateway {
+    /// Whether the primary provider of the host's zone publishes what is desired. The embedded name server does as
+    /// soon as it is recorded.
+    pub fn is_settled(&self, state: &HostState, policy: &HostPolicy) -> bool {
+        let settings = self.desk.settings.load();
+        policy.zone.providers.first().is_none_or(|primary| settings.is_embedded(primary) || state.is_applied_by(primary))
+    }
+
     /// Tells a fault of ours, and what the peer hears of it.
     pub fn fault(&self, fault: &StoreError) -> Ending {
         self.log.say(Level::Error, fault.error_code(), &fault.to_string(), &[]);
@@ -73,26 +85,44 @@ impl Gateway {
 
     /// Carries out an order that came over the control socket.
     async fn carry_out(&self, order: Order, reload: &watch::Sender<()>) -> Report {
-        let touched = match &order {
+        match &order {
             Order::Reload => {
                 reload.send_replace(());
                 return Report::Done { message: "the configuration is being read; the log tells what became of it".into() };
             }
-            Order::HostPin { name, .. } | Order::HostRelease { name } => Hostname::parse(name).ok(),
             Order::DeviceAdd { .. }
             | Order::DeviceList
             | Order::DeviceShow { .. }
             | Order::DeviceRotate { .. }
             | Order::DeviceRevoke { .. }
             | Order::HostList { .. }
-            | Order::HostShow { .. } => None,
-        };
-        let status = |name: &Hostname, _: &HostState, provider: &str| self.reconciler.status(name, provider);
-        let report = self.desk.carry_out(order, &status).await;
-        if let Some(hostname) = touched {
-            self.reconciler.want(&hostname);
+            | Order::HostPin { .. }
+            | Order::HostRelease { .. }
+            | Order::HostShow { .. } => {}
         }
-        report
+        self.desk.carry_out(order, &|hostname, provider| self.standing(hostname, provider)).await
+    }
+
+    /// How a provider stands with a host, in words.
+    fn standing(&self, hostname: &Hostname, provider: &str) -> String {
+        let all = self.reconciler.status(hostname);
+        let Some(one) = all.into_iter().find(|one| &*one.provider == provider) else {
+            return "not configured".to_owned();
+        };
+        if one.is_embedded {
+            return "served".to_owned();
+        }
+        let next = match one.next_try {
+            Some(wait) if wait.is_zero() => ", next try now".to_owned(),
+            Some(wait) => format!(", next try in {} s", wait.as_secs().max(1)),
+            None => String::new(),
+        };
+        match (one.trouble, one.is_in_flight, one.attempts) {
+            (Some(trouble), _, attempts) => format!("{trouble} (attempt {attempts}{next})"),
+            (None, true, _) => "being pushed".to_owned(),
+            (None, false, 0) => "confirmed".to_owned(),
+            (None, false, attempts) => format!("waiting (attempt {attempts}{next})"),
+        }
     }
 }
 
@@ -109,6 +139,8 @@ pub enum StartError {
     Control(PathBuf, io::Error),
     /// The client for provider APIs could not be made, or a provider's settings do not do.
     Provider(String),
+    /// The name server could not listen.
+    NameServer(io::Error),
 }
 
 impl fmt::Display for StartError {
@@ -127,6 +159,7 @@ impl fmt::Display for StartError {
             Self::Tls(error) => error.fmt(f),
             Self::Control(path, error) => write!(f, "{}: the control socket cannot be opened: {error}", path.display()),
             Self::Provider(error) => f.write_str(error),
+            Self::NameServer(error) => write!(f, "{error}; see [dns] `listen` in the configuration"),
         }
     }
 }
@@ -174,20 +207,26 @@ impl Running {
         let desk = Desk::open(Arc::clone(&settings), clock.clone()).await.map_err(StartError::Desk)?;
 
         // The name server follows the store's commits, so its serial is durable before it is served.
-        let zones = Arc::new(Zones::new(settings.zone_heads()));
-        follow(&desk, &zones);
-        let reconciler = reconciler(&desk, &clock, &log).map_err(StartError::Provider)?;
-        reconciler.configure(&settings).map_err(|error| StartError::Provider(error.to_string()))?;
+        let zones = Arc::new(Zones::new(zone_heads(&settings)));
+        let commits = follow(&desk, &zones);
+        let reconciler = reconciler(&desk, &clock, &log)?;
+        configure(&reconciler, &settings).map_err(StartError::Provider)?;
 
         let name_server = match &settings.dns {
             None => None,
-            Some(dns) => Some(
-                dns::Server::bind(&dns.listen).map_err(|(address, error)| StartError::Listen(address, error))?,
-            ),
+            Some(dns) => Some(dns::Server::bind(&dns.listen).map_err(StartError::NameServer)?),
         };
         let certificate = match &settings.tls {
             None => None,
             Some(tls) => Some(certificate(tls, &settings).map_err(StartError::Tls)?),
+        };
+        let secure = match &certificate {
+            None => None,
+            Some(certificate) => {
+                let resolver = Arc::clone(certificate) as Arc<dyn rustls::server::ResolvesServerCert>;
+                let config = tls::server_config(resolver).map_err(|why| StartError::Provider(why.to_string()))?;
+                Some(Arc::new(config))
+            }
         };
         let https = listen(&settings.server.listen).await?;
         let plain = listen(&settings.server.plain_listen).await?;
@@ -213,15 +252,16 @@ impl Running {
             in_all: settings.server.max_connections,
             per_source: settings.server.max_connections_per_source,
         });
-        let secure = certificate.as_ref().map(|certificate| tls::server_config(certificate.resolver()));
-        for (listener, tls) in https.into_iter().map(|one| (one, secure.clone())).chain(plain.into_iter().map(|one| (one, None))) {
+        let trusted = Arc::new(TrustedProxies::new(settings.server.trusted_proxies.clone()));
+        let with_tls = https.into_iter().map(|listener| (listener, secure.clone()));
+        let in_clear = plain.into_iter().map(|listener| (listener, None));
+        for (listener, tls) in with_tls.chain(in_clear) {
             let address = listener.local_addr().ok();
             let door = Door {
                 tls,
-                expects_proxy_header: address.is_some_and(|address| settings.server.proxy_protocol.contains(&address)),
-                trusted_proxies: settings.server.trusted_proxies.clone().into(),
+                proxy_protocol: address.is_some_and(|address| settings.server.proxy_protocol.contains(&address)),
+                trusted: Arc::clone(&trusted),
                 seats: Arc::clone(&seats),
-                log: gateway.log.clone(),
             };
             running.doors.spawn(listener::run(listener, door, Arc::clone(&gateway), stopped.clone()));
         }
@@ -233,8 +273,10 @@ impl Running {
             async move { gateway.carry_out(order, &reload).await }
         }));
         running.chores.spawn(tidy(Arc::clone(&gateway)));
+        running.chores.spawn(push_commits(Arc::clone(&gateway), commits));
         if let Some(certificate) = certificate {
-            running.chores.spawn(tls::watch(certificate, gateway.log.clone(), LOOK_EVERY));
+            let log = gateway.log.clone();
+            running.chores.spawn(async move { certificate.watch(|outcome| tell_certificate(&log, outcome)).await });
         }
         if let Some(file) = file {
             running.chores.spawn(watch_configuration(Arc::clone(&gateway), file, reloads));
@@ -280,26 +322,51 @@ impl Running {
     }
 }
 
-/// The embedded name server's view of the store: first all there is, then every commit, in order.
-fn follow(desk: &Desk, zones: &Arc<Zones>) {
+/// Follows the store's commits: the embedded name server shows each of them at once, and what other providers have
+/// to hear goes into the queue that is given back. So a change is pushed even if nobody waits for the answer any more.
+fn follow(desk: &Desk, zones: &Arc<Zones>) -> mpsc::UnboundedReceiver<Ticket> {
+    let (queue, commits) = mpsc::unbounded_channel();
     let settings = Arc::clone(&desk.settings);
     let zones = Arc::clone(zones);
-    let store = Arc::clone(&desk.store);
-    fill(&settings.load(), &zones, &store);
+    fill(&settings.load(), &zones, &desk.store);
     desk.store.follow(move |committed: &Committed<'_>| {
         let settings = settings.load();
-        let records: Vec<_> =
-            committed.changes.iter().filter_map(|(name, addresses)| settings.zone_record(name, *addresses)).collect();
+        let mut records = Vec::new();
+        for (hostname, desired) in committed.changes {
+            let Some(policy) = settings.policy.of(hostname) else { continue };
+            if let Some(ttl) = embedded_ttl(&settings, &policy) {
+                records.push((hostname.clone(), *desired, ttl));
+            }
+            if policy.zone.providers.iter().any(|name| !settings.is_embedded(name)) {
+                let ticket = Ticket { hostname: hostname.clone(), number: committed.number, desired: *desired };
+                // Nobody listens any more when the gateway stops; the next start finds what is left to push.
+                let _ = queue.send(ticket);
+            }
+        }
         if !records.is_empty() {
             zones.publish(&records, serial(committed.number));
         }
     });
+    commits
+}
+
+/// Queues what was committed, whoever waits for it.
+async fn push_commits(gateway: Arc<Gateway>, mut commits: mpsc::UnboundedReceiver<Ticket>) {
+    while let Some(ticket) = commits.recv().await {
+        let policy = gateway.desk.settings.load().policy.of(&ticket.hostname);
+        if let Some(policy) = policy {
+            let _ = gateway.reconciler.settle(&ticket, &policy, Duration::ZERO).await;
+        }
+    }
 }
 
 /// Gives the name server everything that the store holds for its zones.
-fn fill(settings: &Settings, zones: &Zones, store: &crate::store::Store) {
+fn fill(settings: &Settings, zones: &Zones, store: &Store) {
     let mut records = Vec::new();
-    store.for_each_host(|name, state| records.extend(settings.zone_record(name, state.desired)));
+    store.for_each_host(|name, state| {
+        let ttl = settings.policy.of(name).and_then(|policy| embedded_ttl(settings, &policy));
+        records.extend(ttl.map(|ttl| (name.clone(), state.desired, ttl)));
+    });
     zones.load(records.into_iter(), serial(store.number()));
 }
 
@@ -308,46 +375,102 @@ fn serial(number: u64) -> u32 {
     number as u32
 }
 
-impl Settings {
-    /// A host's record in the embedded name server; `None` when its zone lives elsewhere.
-    fn zone_record(&self, name: &Hostname, addresses: AddressSet) -> Option<(Hostname, AddressSet, u32)> {
-        let policy = self.policy.of(name)?;
-        let ttl = self.embedded_ttl(&policy)?;
-        Some((name.clone(), addresses, ttl))
+/// The zones that the embedded name server answers for.
+fn zone_heads(settings: &Settings) -> Vec<ZoneHead> {
+    let mut nameserver_addresses = AddressSet::EMPTY;
+    for address in settings.dns.iter().flat_map(|dns| &dns.nameserver_addresses) {
+        match address {
+            IpAddr::V4(v4) => nameserver_addresses.v4 = Some(*v4),
+            IpAddr::V6(v6) => nameserver_addresses.v6 = Some(*v6),
+        }
+    }
+    let served = settings.zones.iter().filter(|zone| zone.is_embedded);
+    served
+        .map(|zone| ZoneHead {
+            name: zone.policy.name.clone(),
+            nameservers: zone.nameservers.clone(),
+            mailbox: zone.mailbox.clone(),
+            ttl: ZONE_TTL,
+            negative_ttl: zone.negative_ttl,
+            nameserver_addresses,
+        })
+        .collect()
+}
+
+/// The TTL of a host in the embedded name server; `None` when its zone lives elsewhere.
+fn embedded_ttl(settings: &Settings, policy: &HostPolicy) -> Option<u32> {
+    let name = policy.zone.providers.iter().find(|name| settings.is_embedded(name))?;
+    let own = settings.providers.iter().find(|provider| provider.name == *name).and_then(|provider| provider.ttl);
+    Some(policy.ttl().or(own).unwrap_or(DEFAULT_TTL))
+}
+
+impl Ledger for Store {
+    fn host(&self, hostname: &Hostname) -> Option<HostState> {
+        Self::host(self, hostname.as_str())
+    }
+
+    fn confirm<'a>(&'a self, hostname: &'a Hostname, applied: Applied) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        Box::pin(Self::confirm(self, hostname, applied))
+    }
+
+    fn for_each_host(&self, visit: &mut dyn FnMut(&Hostname, &HostState)) {
+        Self::for_each_host(self, visit);
     }
 }
 
-fn reconciler(desk: &Desk, clock: &Clock, log: &Log) -> Result<Arc<Reconciler>, String> {
-    let clock = clock.clone();
-    let log = log.clone();
-    Reconciler::new(
-        Arc::clone(&desk.store),
-        Arc::new(move || clock.now()),
-        Arc::new(entropy::roll),
-        Arc::new(move |event| tell_push(&log, &event)),
-    )
-    .map_err(|error| error.to_string())
+fn reconciler(desk: &Desk, clock: &Clock, log: &Log) -> Result<Arc<Reconciler>, StartError> {
+    let sender = Sender::new().map_err(|error| StartError::Provider(error.to_string()))?;
+    let (clock, log) = (clock.clone(), log.clone());
+    let surroundings = Surroundings {
+        now: Arc::new(move || clock.now()),
+        dice: Arc::new(entropy::roll),
+        report: Arc::new(move |event| tell_push(&log, &event)),
+    };
+    Ok(Reconciler::new(Arc::clone(&desk.store) as Arc<dyn Ledger>, sender, surroundings))
+}
+
+fn configure(reconciler: &Reconciler, settings: &Settings) -> Result<(), String> {
+    reconciler
+        .configure(Arc::clone(&settings.policy), &settings.providers)
+        .map_err(|(name, bad)| format!("the provider \"{name}\": {}: {}", bad.key, bad.why))
 }
 
 fn tell_push(log: &Log, event: &PushEvent) {
-    let wait = event.next_try.map_or(0, |wait| wait.as_secs());
-    let fields = [
+    let desired = event.desired.to_string();
+    let mut fields = vec![
         ("provider", Value::Text(&event.provider)),
         ("host", Value::Text(event.hostname.as_str())),
+        ("desired", Value::Text(&desired)),
         ("outcome", Value::Text(&event.outcome)),
         ("attempt", Value::Number(u64::from(event.attempt))),
-        ("next_try_s", Value::Number(wait)),
+        ("calls", Value::Number(event.calls as u64)),
     ];
+    if let Some(wait) = event.next_try {
+        fields.push(("next_try_s", Value::Number(wait.as_secs())));
+    }
     match event.error_code {
         None => log.say(Level::Info, "pushed", "", &fields),
         Some(code) => log.say(Level::Warn, code, "", &fields),
     }
 }
 
-fn certificate(tls: &Tls, settings: &Settings) -> Result<Certificate, TlsError> {
+fn tell_certificate(log: &Log, outcome: Result<(), TlsError>) {
+    match outcome {
+        Ok(()) => log.say(Level::Info, "certificate_read", "the certificate changed and is served from now on", &[]),
+        Err(error) => {
+            log.say(Level::Error, "certificate_kept", &format!("{error}; the one before is served on"), &[]);
+        }
+    }
+}
+
+fn certificate(tls: &Tls, settings: &Settings) -> Result<Arc<Certificate>, TlsError> {
     match tls {
-        Tls::Files { cert, key } => Certificate::from_files(cert, key),
-        Tls::SelfSigned { names } => Certificate::self_signed(&settings.server.data_dir.join("tls"), names),
+        Tls::Files { cert, key } => Certificate::open(cert, key),
+        Tls::SelfSigned { names } => {
+            let names = if names.is_empty() { vec!["localhost".to_owned()] } else { names.clone() };
+            let pair = tls::self_signed(&settings.server.data_dir.join("tls"), &names)?;
+            Certificate::open(&pair.cert_file, &pair.key_file)
+        }
     }
 }
 
@@ -388,12 +511,12 @@ async fn watch_configuration(gateway: Arc<Gateway>, file: PathBuf, mut reloads: 
 }
 
 /// What tells one version of a file from another: when it was written, and how long it is.
-fn fingerprint(file: &std::path::Path) -> Option<(std::time::SystemTime, u64)> {
+fn fingerprint(file: &Path) -> Option<(std::time::SystemTime, u64)> {
     let metadata = std::fs::metadata(file).ok()?;
     Some((metadata.modified().ok()?, metadata.len()))
 }
 
-fn reload(gateway: &Gateway, file: &std::path::Path) {
+fn reload(gateway: &Gateway, file: &Path) {
     let log = &gateway.log;
     let settings = match config::load(file, &|name| std::env::var(name).ok()) {
         Ok(settings) => Arc::new(settings),
@@ -406,7 +529,7 @@ fn reload(gateway: &Gateway, file: &std::path::Path) {
         }
     };
     let before = gateway.desk.settings.load_full();
-    if let Err(error) = gateway.reconciler.configure(&settings) {
+    if let Err(error) = configure(&gateway.reconciler, &settings) {
         log.say(Level::Error, "configuration_kept", &format!("{error}; the configuration before stays in force"), &[]);
         return;
     }
@@ -416,10 +539,9 @@ fn reload(gateway: &Gateway, file: &std::path::Path) {
     let in_force = Arc::clone(&settings);
     // Between two commits, so that no commit is overtaken by what was there before it.
     gateway.desk.store.between_commits(move || {
-        zones.configure(in_force.zone_heads());
+        zones.configure(zone_heads(&in_force));
         fill(&in_force, &zones, &store);
     });
-    gateway.reconciler.resume();
     for what in before.needs_restart(&settings) {
         let text = format!("{what} changed; that takes effect at the next start");
         log.say(Level::Warn, "restart_needed", &text, &[]);
@@ -429,6 +551,3 @@ fn reload(gateway: &Gateway, file: &std::path::Path) {
     }
     log.say(Level::Info, "configured", "the configuration was read again and is in force", &[]);
 }
-
-/// What the present is, for those who only need to wait.
-pub type Present = dyn Fn() -> Now + Send + Sync;

@@ -91,7 +91,7 @@ async fn publish(gateway: &Gateway, wanted: &Wanted, now: Now) -> Ending {
     let turn = gateway.desk.store.turn(&wanted.hostname).await;
     let circumstances = Circumstances {
         now: now.wall,
-        is_settled: gateway.reconciler.is_settled(turn.state(), &wanted.policy),
+        is_settled: gateway.is_settled(turn.state(), &wanted.policy),
         remembers_since: gateway.desk.store.remembers_since(),
     };
     let plan = match decide(turn.state(), wanted, circumstances) {

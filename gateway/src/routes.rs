@@ -2,7 +2,7 @@
 //! line in the log that says what was sent, what we answered and why.
 
 use std::fmt;
-use std::sync::Arc;
+use std::time::Duration;
 
 use ::http::header::USER_AGENT;
 use ::http::{Method, StatusCode};
@@ -12,8 +12,8 @@ use nicgate_logic::{Now, Refusal};
 use nicgate_protocol::update::{Endpoint, Parameters};
 
 use crate::gateway::Gateway;
-use crate::http::connection::Answerer;
 use crate::http::reply::{self, Dress, Reply};
+use crate::http::{self, Answerer, Notice};
 use crate::journey;
 use crate::log::{Level, Value, cut};
 
@@ -27,17 +27,30 @@ impl Answerer for Gateway {
         match Endpoint::of_path(path) {
             Some(Endpoint::Update | Endpoint::Delete) => update(self, &raw, now).await,
             Some(page @ (Endpoint::CheckIp | Endpoint::MyIp)) => small_talk(&raw, |raw| match page {
-                Endpoint::CheckIp => reply::checkip(raw.peer),
-                Endpoint::MyIp | Endpoint::Update | Endpoint::Delete => reply::myip(raw.peer),
+                Endpoint::CheckIp => reply::check_ip(raw.peer),
+                Endpoint::MyIp | Endpoint::Update | Endpoint::Delete => reply::my_ip(raw.peer),
             }),
             None => match path {
-                "/healthz" => small_talk(&raw, |_| reply::text(StatusCode::OK, "alive\n")),
-                "/readyz" => small_talk(&raw, |_| ready(self)),
+                "/healthz" => small_talk(&raw, |_| reply::health(true)),
+                // What exactly is wrong is for the operator's log, not for whoever asks.
+                "/readyz" => small_talk(&raw, |_| reply::health(self.desk.store.trouble().is_none())),
                 _ => update(self, &raw, now).await,
             },
         }
     }
+
+    fn notice(&self, notice: Notice<'_>) {
+        let (code, text) = (notice.error_code(), notice.to_string());
+        match notice.level() {
+            http::Level::Debug => self.log.say_of_stranger(code, &text, &[]),
+            http::Level::Warning => self.log.say(Level::Warn, code, &text, &[]),
+            http::Level::Error => self.log.say(Level::Error, code, &text, &[]),
+        }
+    }
 }
+
+/// How long a client that hears "not now" shall wait.
+const RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// Pages that anybody may read, by GET.
 fn small_talk(raw: &RawRequest, page: impl FnOnce(&RawRequest) -> Reply) -> Reply {
@@ -46,20 +59,12 @@ fn small_talk(raw: &RawRequest, page: impl FnOnce(&RawRequest) -> Reply) -> Repl
         Ok(()) if raw.method != Method::GET && raw.method != Method::HEAD => Refusal::BadMethod,
         Ok(()) => return page(raw),
     };
-    reply::of_update(&Answer::from(refusal), Dress::of(raw, None))
-}
-
-fn ready(gateway: &Gateway) -> Reply {
-    match gateway.desk.store.trouble() {
-        None => reply::text(StatusCode::OK, "ready\n"),
-        // What exactly is wrong is for the operator's log, not for whoever asks.
-        Some(_) => reply::text(StatusCode::SERVICE_UNAVAILABLE, "store\n"),
-    }
+    reply::of_update(&Answer::from(refusal), Dress::choose(&raw.headers), RETRY_AFTER)
 }
 
 async fn update(gateway: &Gateway, raw: &RawRequest, now: Now) -> Reply {
     let answer = journey::answer(gateway, raw, now).await;
-    let reply = reply::of_update(&answer, Dress::of(raw, answer.profile));
+    let reply = reply::of_update(&answer, Dress::choose(&raw.headers), RETRY_AFTER);
     log_update(gateway, raw, &answer, reply.status, now);
     reply
 }
@@ -159,6 +164,3 @@ impl fmt::Display for SaidAddresses<'_> {
         if gap.is_empty() { f.write_str("no address") } else { Ok(()) }
     }
 }
-
-/// What [`crate::http`] is given to answer with.
-pub type Answering = Arc<Gateway>;

@@ -56,7 +56,7 @@ async fn send_or_do(settings: Settings, order: Order) -> Result<Report, String> 
         }
         match Desk::open(Arc::clone(&settings), Clock::system()).await {
             Ok(desk) => {
-                let stopped = |_: &_, _: &_, _: &str| "the gateway is not running".to_owned();
+                let stopped = |_: &_, _: &str| "the gateway is not running".to_owned();
                 return Ok(desk.carry_out(order, &stopped).await);
             }
             // A gateway that is just starting owns the store before its socket is open.
