@@ -380,6 +380,25 @@ fn one_mistake_causes_no_others() {
 }
 
 #[test]
+fn no_slip_of_the_pen_goes_without_a_place() {
+    let text = format!("{GOOD}# ä\n[[provider]]\nname = \"c\"\ntype = \"cloudflare\"\napi_token = \"x\"\n");
+    let slips = ["", "\"", "'", "[", "]", "{", "=", ".", "#", "\n", "\r", "\t", "\0", "ü", "\u{2028}", "\"\"\""];
+    // Only a section that is missing as a whole has no place.
+    let placeless = ["listen speaks HTTPS, and there is no [tls]", "there is nothing to listen on"];
+    for (at, letter) in text.char_indices() {
+        for slip in slips {
+            let text = format!("{}{slip}{}", &text[..at], &text[at + letter.len_utf8()..]);
+            let Err(Mistakes(mistakes)) = read(&text) else { continue };
+            for mistake in mistakes {
+                assert!(mistake.to_string().lines().count() <= 3, "{mistake}");
+                assert!(mistake.place.position.is_some() || placeless.contains(&&*mistake.found), "{mistake}");
+            }
+        }
+        drop(read(&text[..at]));
+    }
+}
+
+#[test]
 fn a_kind_that_is_not_built_yet_is_not_taken_for_a_slip() {
     let said = said_with("\"embedded\"", "\"porkbun\"\napi_key = \"x\"");
     assert_eq!(said.len(), 1, "{said:?}");
