@@ -69,7 +69,11 @@ pub(super) fn read_hosts(sections: Vec<Section<'_>>, services: &Services, zones:
         let of_service = service.as_ref().and_then(|service| services.ttls.get(service.value));
         if let (Some(service), None, true) = (&service, of_service, services.is_complete) {
             let found = format!("there is no service {}", quote(service.value));
-            reading.mistake(&service.span, found, suggest(service.value, services.ttls.keys().map(String::as_str)));
+            reading.missing(
+                Some(&service.span),
+                found,
+                suggest(service.value, services.ttls.keys().map(String::as_str)),
+            );
         }
         let ttl = section.take_number("ttl", 1..=LONGEST_TTL).or(of_service.copied().flatten());
         let interface_id = section.take_parsed("interface_id", interface_id).map(|at| at.value);

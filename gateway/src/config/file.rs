@@ -4,12 +4,13 @@
 //! unknown. What the values mean is decided by the files named after sections.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeTable, DeValue, Error};
 
 use super::duration;
 use super::nearest::{enumerate, nearest, suggest};
@@ -46,18 +47,11 @@ impl<'a> Section<'a> {
         self.span.as_ref()
     }
 
-    fn entry(
-        &mut self,
-        key: impl Into<Cow<'static, str>>,
-    ) -> Option<(&'a Spanned<Cow<'a, str>>, &'a Spanned<DeValue<'a>>)> {
-        let key = key.into();
-        let found = self.table.and_then(|table| table.get_key_value(&*key));
-        self.known.push(key);
-        found
-    }
-
     fn take(&mut self, key: impl Into<Cow<'static, str>>) -> Option<&'a Spanned<DeValue<'a>>> {
-        self.entry(key).map(|(_, value)| value)
+        let key = key.into();
+        let value = self.table.and_then(|table| table.get(&*key));
+        self.known.push(key);
+        value
     }
 
     /// Whether a key is written, with whatever value.
@@ -223,32 +217,29 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// A table of texts, such as header fields. The values are secrets.
+    /// A table of texts, such as header fields, in file order. The values are secrets.
     pub(super) fn take_secret_pairs(&mut self, key: &'static str) -> Option<Vec<(&'a str, &'a str)>> {
         let value = self.take(key)?;
-        self.reading.hide_secret(key, value.span());
         let Some(table) = value.get_ref().as_table() else {
-            self.reading.mistake(
-                &value.span(),
-                format!("{key} is no table"),
-                format!("write {key} = {{ Name = \"value\" }}"),
-            );
+            self.reading.hide_secret(key, value.span());
+            let hint = format!("write {key} = {{ Name = \"value\" }}");
+            self.reading.mistake(&value.span(), format!("{key} is no table"), hint);
             return None;
         };
         let mut pairs = Vec::new();
         for (name, value) in table {
-            self.reading.hide(value.span());
+            self.reading.hide_secret(key, value.span());
             match value.get_ref().as_str() {
                 Some(text) => pairs.push((value.span().start, &**name.get_ref(), text)),
-                None => self.reading.mistake(
-                    &name.span(),
-                    format!("{key} has a value that is no text"),
-                    "write a text in quotes",
-                ),
+                None => {
+                    let found = format!("{key} has a value that is no text");
+                    self.reading.mistake(&value.span(), found, "write a text in quotes");
+                }
             }
         }
         pairs.sort_unstable_by_key(|(start, ..)| *start);
-        Some(pairs.into_iter().map(|(_, name, text)| (name, text)).collect())
+        let is_whole = pairs.len() == table.len();
+        is_whole.then(|| pairs.into_iter().map(|(_, name, text)| (name, text)).collect())
     }
 
     /// A section that may stand once. `title` is how it is written, for instance `[server]`. Written as one of
@@ -345,16 +336,28 @@ impl<'a> Section<'a> {
 /// Reads TOML and notes what is none.
 pub(super) fn parse<'a>(reading: &Reading<'a>) -> Spanned<DeTable<'a>> {
     let text = reading.source.text();
-    let (table, errors) = DeTable::parse_recoverable(text);
-    for error in errors {
-        let span = error.span().unwrap_or(text.len()..text.len());
-        // Of a line that could not be read, nobody knows where the secret in it begins and ends.
-        let line = reading.source.line(reading.source.line_of(span.start));
-        if let Some(equals) = text[line.clone()].find('=').filter(|_| sounds_secret(&text[line.clone()])) {
-            let start =
-                (line.start + equals + 1..line.end).find(|at| !text[*at..].starts_with(' ')).unwrap_or(line.end);
-            reading.hide(start..line.end);
-        }
+    let (table, mut errors) = DeTable::parse_recoverable(text);
+    if errors.iter().any(|error| error.message().starts_with("unclosed array,"))
+        && let Some(list) = endless_list(text, table.get_ref())
+    {
+        // Everything below was taken for a part of the list.
+        errors.retain(|error| error.span().is_some_and(|span| span.start < list.start));
+        reading.hide_suspect("", &list);
+        reading.syntax(
+            list.start..list.start + 1,
+            list,
+            "the list has no end".to_owned(),
+            "close it with ]".to_owned(),
+        );
+    }
+    let span_of = |error: &Error| error.span().unwrap_or(text.len()..text.len());
+    let broken: BTreeSet<usize> = errors.iter().map(|error| reading.source.line_of(span_of(error).start)).collect();
+    for line in &broken {
+        hide_broken(reading, *line, &broken);
+    }
+    for error in &errors {
+        let span = span_of(error);
+        let line = reading.source.line_of(span.start);
         let message = error.message();
         let (found, hint) = match message.split_once(", expected ").unwrap_or((message, "")) {
             ("duplicate key", _) => (format!("`{}` stands twice", clip(&text[span.clone()])), "keep one".to_owned()),
@@ -368,9 +371,47 @@ pub(super) fn parse<'a>(reading: &Reading<'a>) -> Spanned<DeTable<'a>> {
             (what, "") => (what.to_owned(), "this is no TOML, see https://toml.io".to_owned()),
             (what, wanted) => (what.to_owned(), format!("expected {wanted}")),
         };
-        reading.syntax(span, found, hint);
+        reading.syntax(span, reading.source.line(line), found, hint);
     }
     table
+}
+
+/// The list that runs to the end of the text.
+fn endless_list(text: &str, table: &DeTable<'_>) -> Option<Span> {
+    table.into_iter().find_map(|(_, value)| match value.get_ref() {
+        DeValue::Table(table) => endless_list(text, table),
+        DeValue::Array(entries) => {
+            let is_of_sections = |entry: &Spanned<DeValue<'_>>| entry.span().start == value.span().start;
+            if entries.first().is_some_and(is_of_sections) {
+                let tables = entries.iter().filter_map(|entry| entry.get_ref().as_table());
+                return tables.into_iter().find_map(|table| endless_list(text, table));
+            }
+            (value.span().end >= text.trim_end().len()).then(|| value.span())
+        }
+        DeValue::String(_) | DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) => {
+            None
+        }
+    })
+}
+
+/// Hides what may be a secret in a line that is no TOML: nobody knows where it begins and ends. It may have begun on
+/// a line above that is none either.
+fn hide_broken(reading: &Reading<'_>, line: usize, broken: &BTreeSet<usize>) {
+    let text = reading.source.text();
+    // The sign between key and value; a sign at the end belongs to base64.
+    let equals = |line: usize| {
+        let range = reading.source.line(line);
+        let at = text[range.clone()].find('=')?;
+        let value = text[range.start + at + 1..range.end].trim_start();
+        (!value.is_empty() && !value.starts_with('=')).then_some(range.end - value.len())
+    };
+    let mut first = line;
+    while equals(first).is_none() && broken.contains(&(first - 1)) {
+        first -= 1;
+    }
+    if let Some(start) = equals(first).filter(|_| sounds_secret(&text[reading.source.line(first)])) {
+        reading.hide(start..reading.source.line(line).end);
+    }
 }
 
 /// A value as a message names it.

@@ -15,6 +15,8 @@ pub mod report;
 mod secrets;
 mod server;
 #[cfg(test)]
+mod shipped;
+#[cfg(test)]
 mod tests;
 mod zones;
 

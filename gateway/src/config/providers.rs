@@ -10,19 +10,17 @@ use super::reading::{At, Once, Span};
 use super::secrets::{self, Home};
 use crate::provider::{KINDS, Key, Kind, ProviderSettings, Setting, Shape};
 
-/// Kinds that the documentation speaks of. Those not in [`KINDS`] are known by name only.
+/// Kinds that people ask for by name. Those not in [`KINDS`] are no slip of the pen, and are answered as such.
 const PLANNED: &[&str] = &[
     "alidns",
     "cloudflare",
     "desec",
-    "digitalocean",
     "dnspod",
     "duckdns",
     "dyndns2",
     "dynu",
     "embedded",
     "gandi",
-    "google",
     "hetzner",
     "huaweicloud",
     "noip",
@@ -78,7 +76,7 @@ pub(super) fn read_providers(sections: Vec<Section<'_>>, has_dns: bool) -> Provi
         let is_embedded = kind.as_ref().is_some_and(|kind| kind.value.word() == EMBEDDED);
         if let (true, false, Some(kind)) = (is_embedded, has_dns, &kind) {
             let hint = "add [dns] with listen = [\"[::]:53\"]";
-            reading.mistake(&kind.span, "type is \"embedded\", and there is no [dns]", hint);
+            reading.missing(Some(&kind.span), "type is \"embedded\", and there is no [dns]", hint);
         }
         match &name {
             Some(name) => {
@@ -206,5 +204,104 @@ fn url(text: &str) -> Result<String, &'static str> {
     match (parsed.scheme_str(), parsed.authority()) {
         (Some("http" | "https"), Some(authority)) if !authority.host().is_empty() => Ok(text.to_owned()),
         _ => Err(EXAMPLE),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::file;
+    use super::super::reading::Reading;
+    use super::super::report::Source;
+    use super::*;
+    use crate::provider::{BadSetting, Provider};
+
+    /// A kind with a key of every shape, which takes no answer but 42.
+    struct Every;
+
+    impl Kind for Every {
+        fn word(&self) -> &'static str {
+            "every"
+        }
+
+        fn about(&self) -> &'static str {
+            "Every shape there is."
+        }
+
+        fn keys(&self) -> &'static [Key] {
+            const fn key(name: &'static str, shape: Shape, is_secret: bool) -> Key {
+                Key { name, about: "A key.", is_secret, is_required: false, shape }
+            }
+            const KEYS: &[Key] = &[
+                key("answer", Shape::Number, false),
+                key("fast", Shape::Flag, false),
+                key("headers", Shape::Headers, true),
+                key("hook", Shape::Url, true),
+                key("page", Shape::Url, false),
+                key("word", Shape::Text, false),
+            ];
+            KEYS
+        }
+
+        fn open(&self, _settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
+            Err(BadSetting { key: "answer", why: "write 42".to_owned() })
+        }
+    }
+
+    /// What is said about the keys of such a provider.
+    fn said(keys: &str) -> Vec<String> {
+        let text = format!("[[provider]]\n{keys}");
+        let reading = Reading::new(Source::new(Path::new("g.toml"), &text), Path::new(""), &|_| None);
+        let table = file::parse(&reading);
+        for section in Section::root(&reading, table.get_ref()).take_sections("provider", "[[provider]]") {
+            read_settings(section, "p", &Every);
+        }
+        drop(table);
+        let (mistakes, _) = reading.finish();
+        mistakes.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn each_shape_is_held_to_itself_and_secret_ones_are_masked() {
+        for (key, wanted) in [
+            (
+                "answer = \"1\"",
+                "2:10: answer is \"1\"; write a whole number from 0 to 4294967295, without quotes\n    2 | answer = \"1\"\n      |          ^^^",
+            ),
+            ("fast = 1", "2:8: fast is 1; write true or false, without quotes\n    2 | fast = 1\n      |        ^"),
+            (
+                "headers = \"X: hush\"",
+                "2:11: headers is no table; write headers = { Name = \"value\" }\n    2 | headers = \"***\"\n      |           ^^^^^",
+            ),
+            (
+                "headers = { X = 1 }",
+                "2:17: headers has a value that is no text; write a text in quotes\n    2 | headers = { X = \"***\" }\n      |                 ^^^^^",
+            ),
+            (
+                "hook = \"hush\"",
+                "2:8: hook is no URL; write one with http:// or https://\n    2 | hook = \"***\"\n      |        ^^^^^",
+            ),
+            (
+                "page = \"ftp://x\"",
+                "2:8: page is \"ftp://x\"; write a URL, for instance \"https://api.example.com\"\n    2 | page = \"ftp://x\"\n      |        ^^^^^^^^^",
+            ),
+            ("word = []", "2:8: word is a list; write a text in quotes\n    2 | word = []\n      |        ^^"),
+        ] {
+            assert_eq!(said(key), [format!("g.toml:{wanted}")], "{key}");
+        }
+    }
+
+    #[test]
+    fn what_a_kind_refuses_is_shown_at_its_key() {
+        let all = "fast = true\nheaders = { X = \"a\" }\nhook = \"https://a.test/b\"\npage = \"http://a.test\"\nword = \"w\"\nanswer = 41\n";
+        assert_eq!(
+            said(all),
+            ["g.toml:7:10: answer cannot be used; write 42\n    7 | answer = 41\n      |          ^^"]
+        );
+        assert_eq!(
+            said("word = \"w\""),
+            ["g.toml:1:1: answer cannot be used; write 42\n    1 | [[provider]]\n      | ^^^^^^^^^^^^"]
+        );
     }
 }

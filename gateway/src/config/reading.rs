@@ -2,7 +2,7 @@
 //!
 //! Mistakes are noted and never end the reading, so that all of them come at once.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -31,8 +31,8 @@ pub(super) struct Reading<'a> {
     secrets: RefCell<Vec<Span>>,
     /// The key of the first secret that stands in the file itself.
     first_secret: RefCell<Option<At<String>>>,
-    /// Whether the text is no TOML: what is missing then may stand in a line that could not be read.
-    is_broken: Cell<bool>,
+    /// What is no TOML, and was read by guesswork. What is missing elsewhere may stand there.
+    guessed: RefCell<Vec<Span>>,
 }
 
 struct Note {
@@ -52,7 +52,7 @@ impl<'a> Reading<'a> {
             warnings: RefCell::default(),
             secrets: RefCell::default(),
             first_secret: RefCell::default(),
-            is_broken: Cell::new(false),
+            guessed: RefCell::default(),
         }
     }
 
@@ -61,16 +61,16 @@ impl<'a> Reading<'a> {
         self.note(Some(span.clone()), found.into(), hint.into(), false);
     }
 
-    /// Notes that something is missing; `span` is the section that lacks it. Not said of a text that is no TOML.
+    /// Notes that something is missing; `span` is what lacks it. Not said of a text that is no TOML.
     pub(super) fn missing(&self, span: Option<&Span>, found: impl Into<String>, hint: impl Into<String>) {
-        if !self.is_broken.get() {
+        if self.guessed.borrow().is_empty() {
             self.note(span.cloned(), found.into(), hint.into(), false);
         }
     }
 
-    /// Notes what TOML itself forbids.
-    pub(super) fn syntax(&self, span: Span, found: String, hint: String) {
-        self.is_broken.set(true);
+    /// Notes what TOML itself forbids. What `guessed` holds is not to be believed.
+    pub(super) fn syntax(&self, span: Span, guessed: Span, found: String, hint: String) {
+        self.guessed.borrow_mut().push(guessed);
         self.note(Some(span), found, hint, true);
     }
 
@@ -120,11 +120,12 @@ impl<'a> Reading<'a> {
     pub(super) fn finish(self) -> (Vec<Mistake>, Vec<Mistake>) {
         let secrets = merged(self.secrets.into_inner());
         let mut mistakes = self.mistakes.into_inner();
-        // A line that is no TOML was read by guesswork: what else seems wrong with it is not said.
-        let line_of = |note: &Note| note.span.as_ref().map(|span| self.source.line_of(span.start));
-        let mut broken: Vec<usize> = mistakes.iter().filter(|note| note.is_syntax).filter_map(line_of).collect();
-        broken.sort_unstable();
-        mistakes.retain(|note| note.is_syntax || line_of(note).is_none_or(|line| broken.binary_search(&line).is_err()));
+        let guessed = merged(self.guessed.into_inner());
+        let is_guessed = |span: &Span| {
+            let before = guessed.partition_point(|range| range.start <= span.start);
+            before > 0 && guessed[before - 1].end > span.start
+        };
+        mistakes.retain(|note| note.is_syntax || !note.span.as_ref().is_some_and(is_guessed));
         let report = |mut notes: Vec<Note>| {
             notes.sort_by_key(|note| note.span.as_ref().map(|span| span.start));
             notes.dedup_by(|later, earlier| later.span == earlier.span && later.found == earlier.found);

@@ -2,7 +2,7 @@
 //! itself with a caret under the place.
 //!
 //! Lines and columns count from 1; a column is a character, not a byte. Nothing here decides what is a mistake.
-//! Secrets are masked wherever a line is shown.
+//! Secrets are masked wherever a line is shown. Every character is taken to be one cell wide, a tab four.
 
 use std::fmt;
 use std::ops::Range;
@@ -205,7 +205,11 @@ impl<'a> Source<'a> {
                 (None, _) => character.to_string(),
             };
             masked = secret;
-            let under = if span.contains(&at) { '^' } else { ' ' };
+            let is_under = match secret.and_then(|index| secrets.get(index)) {
+                Some(secret) => secret.start < span.end && span.start < secret.end,
+                None => span.contains(&at),
+            };
+            let under = if is_under { '^' } else { ' ' };
             carets.extend(shown.chars().map(|_| under));
             line.push_str(&shown);
         }

@@ -6,10 +6,9 @@ use std::path::Path;
 
 use nicgate_protocol::Secret;
 
-use super::file::Section;
+use super::file::{Section, quote};
 use super::nearest::enumerate;
-use super::reading::At;
-use super::server::warn_when_open;
+use super::reading::{At, Reading};
 
 /// The largest file beside the configuration that is read. A chain of certificates is a few kilobytes.
 const LARGEST_FILE: u64 = 1024 * 1024;
@@ -54,29 +53,7 @@ pub(super) fn take(section: &mut Section<'_>, key: &'static str, home: Home) -> 
         return Some(At { value: Secret::new(clear.value.to_owned()), span: clear.span });
     }
     if let Some(file) = from_file {
-        let path = reading.path(file.value);
-        let mistake = |why: &str| {
-            let found = format!("{file_key} cannot be used: {why}");
-            reading.mistake(&file.span, found, format!("{} should hold the secret and nothing else", path.display()));
-        };
-        let text = match read_bounded(&path).map(String::from_utf8) {
-            Ok(Ok(text)) => Secret::new(text),
-            Ok(Err(_)) => {
-                mistake("it is no text");
-                return None;
-            }
-            Err(why) => {
-                mistake(&why.to_string());
-                return None;
-            }
-        };
-        let trimmed = text.expose().trim_end_matches(['\r', '\n']);
-        if trimmed.is_empty() {
-            mistake("it is empty");
-            return None;
-        }
-        warn_when_open(reading, &file, &path);
-        return Some(At { value: Secret::new(trimmed.to_owned()), span: file.span });
+        return read_file(reading, &file_key, &file).map(|value| At { value, span: file.span });
     }
     let variable = from_env?;
     match reading.environment(variable.value) {
@@ -87,6 +64,27 @@ pub(super) fn take(section: &mut Section<'_>, key: &'static str, home: Home) -> 
             None
         }
     }
+}
+
+/// The secret in a file of its own, without the end of its line.
+fn read_file(reading: &Reading<'_>, key: &str, file: &At<&str>) -> Option<Secret<String>> {
+    let path = reading.path(file.value);
+    let unusable = |why: &str| {
+        let hint = format!("{} should hold the secret and nothing else", path.display());
+        reading.mistake(&file.span, format!("{key} cannot be used: {why}"), hint);
+        None
+    };
+    let text = match read_bounded(&path).map(String::from_utf8) {
+        Ok(Ok(text)) => Secret::new(text),
+        Ok(Err(_)) => return unusable("it is no text"),
+        Err(why) => return unusable(&why.to_string()),
+    };
+    let trimmed = text.expose().trim_end_matches(['\r', '\n']);
+    if trimmed.is_empty() {
+        return unusable("it is empty");
+    }
+    warn_when_open(reading, file, &path);
+    Some(Secret::new(trimmed.to_owned()))
 }
 
 /// The bytes of a file that should be small.
@@ -102,6 +100,14 @@ pub(super) fn read_at_most(path: &Path, most: u64) -> io::Result<Vec<u8>> {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {most} bytes")));
     }
     Ok(bytes)
+}
+
+/// Warns of a secret file that everybody may read.
+pub(super) fn warn_when_open(reading: &Reading<'_>, written: &At<&str>, path: &Path) {
+    if is_open_to_all(path) {
+        let found = format!("{} is readable by everybody", quote(written.value));
+        reading.warn(Some(&written.span), found, format!("chmod o= {}", path.display()));
+    }
 }
 
 /// Whether everybody on this machine may read a file. What cannot be asked is not.

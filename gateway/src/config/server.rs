@@ -1,7 +1,7 @@
 //! `[server]`, `[tls]`, `[dns]` and `[limits]`: where the gateway listens and what it may take.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -9,8 +9,8 @@ use nicgate_protocol::{Hostname, Secret};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::file::{Section, quote};
-use super::reading::{At, Once, Reading};
+use super::file::Section;
+use super::reading::{At, Once};
 use super::secrets::{self, Home};
 
 /// `[server]`.
@@ -125,7 +125,7 @@ pub(super) fn read_server(mut section: Section<'_>) -> Server {
     for at in &proxy_protocol {
         if !listen.contains(&at.value) && !plain_listen.contains(&at.value) {
             let found = format!("proxy_protocol holds \"{}\"", at.value);
-            reading.mistake(&at.span, found, "it names addresses that stand in listen or plain_listen too");
+            reading.missing(Some(&at.span), found, "it names addresses that stand in listen or plain_listen too");
         }
     }
     if let Some(span) = section.value_span("proxy_protocol")
@@ -161,8 +161,8 @@ pub(super) fn read_server(mut section: Section<'_>) -> Server {
     server
 }
 
-/// The master key from a file or the environment: 32 bytes, or 64 hexadecimal digits. In the configuration itself
-/// it may not stand.
+/// The master key from a file or the environment: 32 bytes as 64 hexadecimal digits. In the configuration itself it
+/// may not stand.
 fn take_master_key(section: &mut Section<'_>) -> Option<Secret<[u8; 32]>> {
     let secret = secrets::take(section, "master_key", Home::Elsewhere)?;
     let key = read_master_key(secret.value.expose());
@@ -211,6 +211,10 @@ pub(super) fn read_tls(mut section: Section<'_>, server: &Server) -> Option<Tls>
     let key = take_pem_file(&mut section, "key_file", "private key", |pem| PrivateKeyDer::from_pem_slice(pem).is_ok());
     let self_signed = section.take_flag("self_signed");
     let names = section.take_list("names", "ddns.example.com", certificate_name);
+    if let (true, Some(span)) = (has_files, section.key_span("names")) {
+        let hint = "leave it out: the certificate in cert_file has its own";
+        reading.warn(Some(&span), "names concerns self_signed = true alone", hint);
+    }
     let tls = match (has_files, self_signed) {
         (true, Some(At { value: true, span })) => {
             reading.mistake(&span, "self_signed stands beside cert_file and key_file", "keep one of the two ways");
@@ -255,18 +259,10 @@ fn take_pem_file(
             section.reading.mistake(&written.span, found, format!("{} should be a PEM file with one", path.display()));
             return None;
         }
-        Ok(_) if what == "private key" => warn_when_open(section.reading, &written, &path),
+        Ok(_) if what == "private key" => secrets::warn_when_open(section.reading, &written, &path),
         Ok(_) => {}
     }
     Some(path)
-}
-
-/// Warns of a secret file that everybody may read.
-pub(super) fn warn_when_open(reading: &Reading<'_>, written: &At<&str>, path: &Path) {
-    if secrets::is_open_to_all(path) {
-        let found = format!("{} is readable by everybody", quote(written.value));
-        reading.warn(Some(&written.span), found, format!("chmod o= {}", path.display()));
-    }
 }
 
 pub(super) fn read_dns(mut section: Section<'_>) -> Option<Dns> {

@@ -57,7 +57,7 @@ impl Zones {
                     format!("the zones are {}{more}", listed.join(", "))
                 }
             };
-            reading.mistake(&name.span, format!("\"{}\" lies in no zone", name.value), hint);
+            reading.missing(Some(&name.span), format!("\"{}\" lies in no zone", name.value), hint);
         }
         holder
     }
@@ -124,7 +124,7 @@ fn take_providers(section: &mut Section<'_>, providers: &Providers) -> Vec<Arc<s
                 Some(_) => suggest(&name.value, providers.names().map(|name| &*name.value)),
                 None => "add it as [[provider]]".to_owned(),
             };
-            reading.mistake(&name.span, found, hint);
+            reading.missing(Some(&name.span), found, hint);
         }
     }
     written.into_iter().map(|at| at.value).collect()
