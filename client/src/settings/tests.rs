@@ -1,0 +1,135 @@
+//! What a file may say, and how each slip is reported.
+
+use super::*;
+
+const KEY: &str = "TMXYMpMRxDQBdZRC6o8NNl9Ym-raN3GbmvvOE4e56dg";
+
+fn read_text(text: &str) -> Result<Loaded, Mistakes> {
+    read(Path::new("/nowhere/client.toml"), text, &|name| (name == "NICGATE_KEY").then(|| format!("{KEY}\n")))
+}
+
+fn complaint(text: &str) -> String {
+    match read_text(text) {
+        Ok(_) => panic!("{text} was taken"),
+        Err(mistakes) => mistakes.to_string(),
+    }
+}
+
+const GOOD: &str = "gateway = \"https://ddns.example.com\"\ndevice = \"laptop\"\nkey_env = \"NICGATE_KEY\"\nhosts = [\"a.example.com\"]\n";
+
+#[test]
+fn four_lines_are_enough() {
+    let settings = read_text(GOOD).unwrap_or_else(|mistakes| panic!("{mistakes}")).settings;
+    assert_eq!(settings.gateway.to_string(), "https://ddns.example.com");
+    assert_eq!(settings.key.text(), KEY);
+    assert_eq!((settings.ipv4, settings.ipv6), (Source::Web, Source::Off));
+    assert_eq!(settings.state_file, Some(PathBuf::from("/nowhere/client.state.json")));
+    assert_eq!((settings.refresh, settings.timeout), (REFRESH, TIMEOUT));
+}
+
+#[test]
+fn a_misspelt_key_is_shown_with_the_nearest_one() {
+    let said = complaint(&format!("{GOOD}refesh = \"3d\"\n"));
+    assert_eq!(
+        said,
+        "/nowhere/client.toml:5:1: there is no key \"refesh\"; perhaps \"refresh\" is meant\n    \
+         5 | refesh = \"3d\"\n      | ^^^^^^"
+    );
+    assert!(complaint(&format!("{GOOD}zzz = 1\n")).contains("there are allow_plain, "));
+}
+
+#[test]
+fn every_slip_has_its_place_and_its_cure() {
+    for (line, place, cure) in [
+        ("ipv6 = \"wbe\"", ":5:8:", "\"interface:eth0\""),
+        ("ipv6 = \"192.0.2.1\"", ":5:8:", "the other family"),
+        ("ipv6 = \"interface:\"", ":5:8:", "name the interface"),
+        ("ipv4 = \"off\"", ":5:8:", "both families"),
+        ("timeout = 20", ":5:11:", "quotes"),
+        ("timeout = \"0s\"", ":5:11:", "above zero"),
+        ("timeout = \"20 sec\"", ":5:11:", "\"20s\""),
+        ("refresh = \"d\"", ":5:11:", "\"25d\""),
+        ("allow_private = \"yes\"", ":5:17:", "true or false"),
+        ("ca_file = \"ca.crt\"", ":5:11:", "/nowhere/ca.crt cannot be read"),
+        ("key_file = \"laptop.key\"", ":5:12:", "more than one"),
+        ("hosts = 1", ":5:", "duplicate key"),
+        ("=", ":5:1:", ""),
+    ] {
+        let said = complaint(&format!("{GOOD}{line}\n"));
+        assert!(said.contains(place) && said.contains(cure), "{line}: {said}");
+    }
+    for (from, to, cure) in [
+        ("https://", "http://", "allow_plain = true"),
+        ("\"laptop\"", "\"lap top\"", "a device id is"),
+        ("NICGATE_KEY", "NO_SUCH_KEY", "no such environment variable"),
+        ("a.example.com", "a", "at least two labels"),
+        ("[\"a.example.com\"]", "[]", "1 to 20"),
+        ("[\"a.example.com\"]", "[\"a.example.com\", \"A.example.com.\"]", "twice"),
+        ("[\"a.example.com\"]", "\"a.example.com\"", "list of texts"),
+        ("device = \"laptop\"", "", "device is missing"),
+        ("key_env = \"NICGATE_KEY\"", "", "key_file is missing"),
+    ] {
+        let said = complaint(&GOOD.replace(from, to));
+        assert!(said.contains(cure), "{to}: {said}");
+    }
+}
+
+#[test]
+fn all_mistakes_come_at_once() {
+    let said = complaint("gateway = \"ftp://x\"\ndevice = 7\nipv4 = \"wbe\"\n");
+    let heads: Vec<&str> = said.lines().filter(|line| line.starts_with("/nowhere")).collect();
+    assert_eq!(heads.len(), 5, "{said}");
+    assert!(heads[0].contains(":1:11:") && heads[1].contains(":2:10:") && heads[2].contains(":3:8:"), "{said}");
+}
+
+#[test]
+fn a_key_that_cannot_be_used_is_not_repeated() {
+    let said = complaint(&GOOD.replace("key_env = \"NICGATE_KEY\"", "key = \"05Bqnz2YTPaqmfwcEOS4SN\""));
+    assert!(said.contains("22 bytes") && !said.contains("05Bqnz"), "{said}");
+}
+
+#[test]
+fn the_example_file_is_read_and_names_every_key() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config");
+    let text = fs::read_to_string(folder.join("client.example.toml")).unwrap();
+    for key in file::KEYS {
+        assert!(text.contains(&format!("{key} = ")), "{key} is not shown");
+    }
+    let path = folder.join("client.example.toml");
+    // The key and the authority of the example do not exist; what else it says must hold.
+    let text = text.replace("\nkey_file = \"laptop.key\"", "\nkey_env = \"NICGATE_KEY\"");
+    let loaded = read(&path, &text, &|_| Some(KEY.to_owned())).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    assert_eq!(loaded.settings.hosts.len(), 1);
+    // What stands behind `#` is meant to be used too.
+    let used: Vec<String> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# ").filter(|rest| rest.contains(" = ")))
+        .filter(|line| !["key ", "key_env ", "ca_file "].iter().any(|key| line.starts_with(key)))
+        .map(str::to_owned)
+        .collect();
+    assert!(!used.is_empty());
+    for line in used {
+        let key = format!("{} = ", line.split(" = ").next().unwrap());
+        let rest: Vec<&str> = text.lines().filter(|other| !other.starts_with(&key)).collect();
+        let swapped = format!("{}\n{line}\n", rest.join("\n"));
+        assert!(read(&path, &swapped, &|_| Some(KEY.to_owned())).is_ok(), "{line}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_key_file_that_others_can_read_is_warned_about() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = std::env::temp_dir().join(format!("nicgate-key-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("laptop.key"), format!("{KEY}\n")).unwrap();
+    let text = GOOD.replace("key_env = \"NICGATE_KEY\"", "key_file = \"laptop.key\"");
+    for (mode, warnings) in [(0o600, 0), (0o644, 1), (0o660, 1)] {
+        fs::set_permissions(folder.join("laptop.key"), fs::Permissions::from_mode(mode)).unwrap();
+        let loaded =
+            read(&folder.join("client.toml"), &text, &|_| None).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        assert_eq!(loaded.warnings.len(), warnings, "{mode:o}");
+        assert_eq!(loaded.settings.key.text(), KEY);
+    }
+    fs::remove_dir_all(folder).unwrap();
+}
