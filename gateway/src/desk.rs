@@ -279,7 +279,10 @@ impl Desk {
 
     fn device(&self, id: &str) -> Result<Arc<Device>, String> {
         let registry = self.registry.read().unwrap_or_else(PoisonError::into_inner);
-        registry.find(id).cloned().ok_or_else(|| format!("there is no device \"{id}\"; `nicgate device list` shows all"))
+        registry
+            .find(id)
+            .cloned()
+            .ok_or_else(|| format!("there is no device \"{id}\"; `nicgate device list` shows all"))
     }
 
     async fn add_device(
@@ -314,7 +317,8 @@ impl Desk {
         // An id that was revoked before goes on counting: the old secrets must never hold again.
         let generation = self.stored(id.as_str()).map_or(Generation::default(), |stored| stored.generation);
         let registration = Registration { patterns: patterns.clone(), profile, allowances };
-        self.put(StoredDevice { id: id.clone(), generation, registration: Some(registration), is_revoked: false }).await?;
+        self.put(StoredDevice { id: id.clone(), generation, registration: Some(registration), is_revoked: false })
+            .await?;
         let grants = Grants::new(patterns);
         let device = Device { id, grants, profile, allowances, generation, origin: Origin::Command };
         let report = self.show_device(&device);
@@ -447,7 +451,8 @@ impl Desk {
         let turn = self.store.turn(&hostname).await;
         let state = turn.state().clone();
         let until = seconds.map(|seconds| now.wall + Duration::from_secs(seconds));
-        let noted = state.hold_at(now.wall).and_then(|hold| hold.noted).or(Some(state.desired)).filter(|set| !set.is_empty());
+        let noted =
+            state.hold_at(now.wall).and_then(|hold| hold.noted).or(Some(state.desired)).filter(|set| !set.is_empty());
         let next = HostState {
             desired: AddressSet { v4: wanted.v4.or(state.desired.v4), v6: wanted.v6.or(state.desired.v6) },
             ordered_at: now.wall,

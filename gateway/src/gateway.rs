@@ -62,7 +62,11 @@ impl Gateway {
     /// soon as it is recorded.
     pub fn is_settled(&self, state: &HostState, policy: &HostPolicy) -> bool {
         let settings = self.desk.settings.load();
-        policy.zone.providers.first().is_none_or(|primary| settings.is_embedded(primary) || state.is_applied_by(primary))
+        policy
+            .zone
+            .providers
+            .first()
+            .is_none_or(|primary| settings.is_embedded(primary) || state.is_applied_by(primary))
     }
 
     /// Tells a fault of ours, and what the peer hears of it.
@@ -88,7 +92,9 @@ impl Gateway {
         match &order {
             Order::Reload => {
                 reload.send_replace(());
-                return Report::Done { message: "the configuration is being read; the log tells what became of it".into() };
+                return Report::Done {
+                    message: "the configuration is being read; the log tells what became of it".into(),
+                };
             }
             Order::DeviceAdd { .. }
             | Order::DeviceList
@@ -150,7 +156,9 @@ impl fmt::Display for StartError {
             Self::Listen(address, error) => {
                 let cure = match error.kind() {
                     io::ErrorKind::AddrInUse => "another program listens there: stop it, or choose another port",
-                    io::ErrorKind::PermissionDenied => "ports below 1024 need a right: AmbientCapabilities=CAP_NET_BIND_SERVICE",
+                    io::ErrorKind::PermissionDenied => {
+                        "ports below 1024 need a right: AmbientCapabilities=CAP_NET_BIND_SERVICE"
+                    }
                     io::ErrorKind::AddrNotAvailable => "this machine does not have that address",
                     _ => "see `listen` in the configuration",
                 };
@@ -409,7 +417,11 @@ impl Ledger for Store {
         Self::host(self, hostname.as_str())
     }
 
-    fn confirm<'a>(&'a self, hostname: &'a Hostname, applied: Applied) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+    fn confirm<'a>(
+        &'a self,
+        hostname: &'a Hostname,
+        applied: Applied,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
         Box::pin(Self::confirm(self, hostname, applied))
     }
 
@@ -524,7 +536,12 @@ fn reload(gateway: &Gateway, file: &Path) {
             for mistake in &mistakes.0 {
                 log.say(Level::Error, "configuration_mistake", &mistake.to_string(), &[]);
             }
-            log.say(Level::Error, "configuration_kept", "the configuration has mistakes; the one before stays in force", &[]);
+            log.say(
+                Level::Error,
+                "configuration_kept",
+                "the configuration has mistakes; the one before stays in force",
+                &[],
+            );
             return;
         }
     };

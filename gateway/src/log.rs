@@ -7,7 +7,7 @@
 //! Secrets and raw queries never come here; text from outside is cut and cleaned by [`Clean`].
 
 use std::fmt::{self, Write as _};
-use std::io::{self, Write as _};
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -168,8 +168,7 @@ impl Shared {
         let mut batch = Vec::new();
         loop {
             let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            let (mut waiting, _) =
-                self.wake.wait_timeout(waiting, PATIENCE).unwrap_or_else(PoisonError::into_inner);
+            let (mut waiting, _) = self.wake.wait_timeout(waiting, PATIENCE).unwrap_or_else(PoisonError::into_inner);
             // Asked before the batch is taken: a line said before closing is then always in it.
             let is_last = self.is_closed.load(Ordering::Acquire);
             std::mem::swap(&mut *waiting, &mut batch);
@@ -177,7 +176,9 @@ impl Shared {
             let dropped = self.dropped.swap(0, Ordering::Relaxed);
             if dropped > 0 {
                 let fields = [("count", Value::Number(dropped))];
-                batch.extend(self.line(Level::Warn, "log_overflow", "lines were lost: nobody reads as fast", &fields).bytes());
+                batch.extend(
+                    self.line(Level::Warn, "log_overflow", "lines were lost: nobody reads as fast", &fields).bytes(),
+                );
             }
             // A log that cannot be written is no reason to stop answering.
             let _ = sink.write_all(&batch).and_then(|()| sink.flush());
@@ -318,7 +319,9 @@ impl fmt::Write for Clean<'_> {
                     self.out.push(letter);
                 }
                 // Line separators and direction marks would confuse a reader as control characters do.
-                letter if letter.is_control() || matches!(letter, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}') => {
+                letter
+                    if letter.is_control() || matches!(letter, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}') =>
+                {
                     write!(self.out, "\\u{:04x}", letter as u32)?;
                 }
                 letter => self.out.push(letter),
@@ -366,7 +369,8 @@ mod tests {
     #[test]
     fn every_line_is_one_json_object_whatever_it_holds() {
         let text = written(Format::Json, |log, _| {
-            let row: &[(&'static str, Value<'_>)] = &[("host", Value::Text("a\"b\\\n\u{202e}")), ("n", Value::Number(7))];
+            let row: &[(&'static str, Value<'_>)] =
+                &[("host", Value::Text("a\"b\\\n\u{202e}")), ("n", Value::Number(7))];
             log.say(Level::Warn, "odd", "it's\r\n{\"forged\":1}", &[("hosts", Value::Rows(&[row, row]))]);
         });
         assert_eq!(text.lines().count(), 1);
@@ -380,7 +384,12 @@ mod tests {
     #[test]
     fn people_read_a_line_of_text() {
         let text = written(Format::Human, |log, _| {
-            log.say(Level::Info, "started", "listening", &[("port", Value::Number(8443)), ("name", Value::Text("\u{1b}[31mx"))]);
+            log.say(
+                Level::Info,
+                "started",
+                "listening",
+                &[("port", Value::Number(8443)), ("name", Value::Text("\u{1b}[31mx"))],
+            );
         });
         assert_eq!(text, "2026-01-02T03:04:05.678Z info  started: listening port=8443 name=\\u001b[31mx\n");
     }

@@ -96,8 +96,11 @@ fn log_update(gateway: &Gateway, raw: &RawRequest, answer: &Answer, status: Stat
     };
 
     let said = SaidAddresses(raw);
-    let endings: Vec<(&str, String, Why<'_>)> =
-        answer.lines.iter().map(|line| (&*line.hostname, line.ending.return_code().to_string(), Why(&line.ending))).collect();
+    let endings: Vec<(&str, String, Why<'_>)> = answer
+        .lines
+        .iter()
+        .map(|line| (&*line.hostname, line.ending.return_code().to_string(), Why(&line.ending)))
+        .collect();
     let rows: Vec<Vec<(&'static str, Value<'_>)>> = endings
         .iter()
         .zip(&answer.lines)

@@ -134,10 +134,15 @@ impl House {
     #[must_use]
     pub fn with(name: &str, sections: &str) -> Self {
         let folder = Folder::new(name);
-        nicgate::http::tls::development_ca(folder.path(), &["localhost", "127.0.0.1", "::1"]).expect("a development CA is made");
+        nicgate::http::tls::development_ca(folder.path(), &["localhost", "127.0.0.1", "::1"].map(str::to_owned))
+            .expect("a development CA is made");
         let hands = Hands(Arc::new(Mutex::new(Now { wall: NOON, uptime: Duration::from_secs(3600) })));
         let mut house = Self {
-            runtime: tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime"),
+            runtime: tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .enable_all()
+                .build()
+                .expect("a runtime"),
             running: None,
             writer: None,
             lines: Lines::default(),
@@ -157,7 +162,9 @@ impl House {
         );
         // Written beside and renamed, as a careful operator does.
         let (file, draft) = (self.configuration(), self.folder.path().join("draft.toml"));
-        std::fs::write(&draft, text).and_then(|()| std::fs::rename(&draft, &file)).expect("the configuration is written");
+        std::fs::write(&draft, text)
+            .and_then(|()| std::fs::rename(&draft, &file))
+            .expect("the configuration is written");
     }
 
     /// The configuration file.
@@ -256,7 +263,9 @@ impl House {
         std::thread::sleep(Duration::from_millis(150));
         let bytes = self.lines.0.lock().expect("nobody panics with the log").clone();
         let text = String::from_utf8(bytes).expect("the log is UTF-8");
-        text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("not one JSON object: {line}"))).collect()
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("not one JSON object: {line}")))
+            .collect()
     }
 
     /// Waits until `holds`, for at most ten seconds.
@@ -302,7 +311,10 @@ pub fn python() -> Option<PathBuf> {
 
 fn missing(name: &str, found: Option<PathBuf>) -> Option<PathBuf> {
     if found.is_none() {
-        assert!(std::env::var_os("NICGATE_TESTS_COMPLETE").is_none(), "{name} is missing, and tests/run should have installed it");
+        assert!(
+            std::env::var_os("NICGATE_TESTS_COMPLETE").is_none(),
+            "{name} is missing, and tests/run should have installed it"
+        );
         eprintln!("SKIPPED: {name} is missing; tests/run installs it");
     }
     found

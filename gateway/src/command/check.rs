@@ -1,7 +1,7 @@
 //! `nicgate check`: every mistake of a configuration, each with its place and its cure.
 
 use crate::command::{CheckArguments, DONE, FAILED, complain};
-use crate::config;
+use crate::config::{self, Mistakes};
 
 pub(super) fn run(arguments: &CheckArguments) -> u8 {
     let Some(path) = config::find(arguments.config.config.as_deref()) else {
@@ -10,12 +10,12 @@ pub(super) fn run(arguments: &CheckArguments) -> u8 {
     };
     match config::load(&path, &|name| std::env::var(name).ok()) {
         Ok(settings) if arguments.json => {
-            println!("{}", settings.warnings.to_json());
+            println!("{}", Mistakes(settings.warnings).to_json());
             DONE
         }
         Ok(settings) => {
-            if !settings.warnings.is_empty() {
-                println!("{}", settings.warnings);
+            for warning in &settings.warnings {
+                println!("warning: {warning}");
             }
             println!("{}: in order", path.display());
             DONE

@@ -55,7 +55,8 @@ fn print_devices(devices: &[DeviceLine]) -> u8 {
     }
     let width = devices.iter().map(|device| device.id.len()).max().unwrap_or(0);
     for device in devices {
-        let grace = device.previous_until.as_ref().map(|until| format!("  (old secrets until {until})")).unwrap_or_default();
+        let grace =
+            device.previous_until.as_ref().map(|until| format!("  (old secrets until {until})")).unwrap_or_default();
         println!("{:width$}  {:7}  {}{grace}", device.id, device.origin, device.hosts.join(" "));
     }
     DONE

@@ -104,7 +104,9 @@ struct Common {
 #[derive(Debug, Subcommand)]
 enum DeviceCommand {
     /// Register a device and print its secrets
-    #[command(after_help = "Example:\n  nicgate device add fritzbox --host home.example.com --host '*.lan.example.com'")]
+    #[command(
+        after_help = "Example:\n  nicgate device add fritzbox --host home.example.com --host '*.lan.example.com'"
+    )]
     Add {
         /// Its id, the user name in a router's form
         id: String,
@@ -163,14 +165,16 @@ enum HostCommand {
         common: Common,
     },
     /// Pin a host to an address, against all updates
-    #[command(after_help = "Examples:\n  nicgate host pin home.example.com 203.0.113.7 --for 2h\n  nicgate host pin home.example.com 203.0.113.7,2001:db8::7")]
+    #[command(
+        after_help = "Examples:\n  nicgate host pin home.example.com 203.0.113.7 --for 2h\n  nicgate host pin home.example.com 203.0.113.7,2001:db8::7"
+    )]
     Pin {
         /// Its name
         name: String,
         /// The address, or one of each family
         #[arg(value_delimiter = ',', required = true)]
         addresses: Vec<IpAddr>,
-        /// For how long: a number with s, m, h or d [default: until released]
+        /// For how long: a number with s, m or h [default: until released]
         #[arg(long = "for", value_name = "TIME")]
         span: Option<String>,
         #[command(flatten)]

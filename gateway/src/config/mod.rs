@@ -22,6 +22,8 @@ mod zones;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use nicgate_logic::device::Device;
 use nicgate_logic::policy::Policy;
@@ -57,7 +59,7 @@ pub struct Settings {
     /// `[[zone]]`, in file order.
     pub zones: Vec<ZoneSettings>,
     /// What holds for each name: zones, hosts, services and the cool-down.
-    pub policy: Policy,
+    pub policy: Arc<Policy>,
     /// `[[device]]`, in file order.
     pub devices: Vec<Device>,
     /// Where each device's id stands, for messages.
@@ -94,12 +96,18 @@ impl Settings {
             "[server] max_connections_per_source",
         );
         compare(self.tls == newer.tls, "[tls]");
-        compare(
-            self.dns.as_ref().map(|dns| &dns.listen) == newer.dns.as_ref().map(|dns| &dns.listen),
-            "[dns] listen",
-        );
+        compare(self.dns.as_ref().map(|dns| &dns.listen) == newer.dns.as_ref().map(|dns| &dns.listen), "[dns] listen");
         changed
     }
+}
+
+/// Reads a span of time as the configuration writes it: a number with `s`, `m` or `h`.
+///
+/// # Errors
+/// A sentence that says what a span looks like.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    duration::parse(text)
+        .ok_or_else(|| format!("\"{text}\" is no span of time: write a number with s, m or h, for instance \"2h\""))
 }
 
 /// The configuration file: the one that was given, else the first that is there.
@@ -169,7 +177,8 @@ fn read(mut root: Section<'_>) -> Settings {
     let cool_down = devices::read_cool_down(root.take_section("policy", "[policy]"));
     root.finish(false);
 
-    let policy = Policy::new(zones.settings.iter().map(|zone| zone.policy.clone()).collect(), hosts, cool_down);
+    let policies = zones.settings.iter().map(|zone| zone.policy.clone()).collect();
+    let policy = Arc::new(Policy::new(policies, hosts, cool_down));
     Settings {
         server,
         tls,
