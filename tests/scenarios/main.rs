@@ -1,1 +1,3 @@
-//! x
+//! The end-to-end stories, one file each.
+
+mod cloudflare;

@@ -1,0 +1,332 @@
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use nicgate_logic::policy::{AddressPolicy, ZonePolicy};
+use nicgate_logic::reconcile::Class;
+use nicgate_protocol::Timestamp;
+use tokio::time::Instant;
+
+use super::*;
+use crate::provider::{Call, Heard, HttpCall, Step, Talk, kind};
+
+/// A store in a map.
+#[derive(Default)]
+struct Book(Mutex<BTreeMap<Hostname, HostState>>);
+
+impl Ledger for Book {
+    fn host(&self, hostname: &Hostname) -> Option<HostState> {
+        self.0.lock().unwrap().get(hostname).cloned()
+    }
+
+    fn confirm<'a>(
+        &'a self,
+        hostname: &'a Hostname,
+        applied: Applied,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        self.0.lock().unwrap().get_mut(hostname).unwrap().set_applied(applied);
+        Box::pin(std::future::ready(()))
+    }
+
+    fn for_each_host(&self, visit: &mut dyn FnMut(&Hostname, &HostState)) {
+        for (hostname, state) in &*self.0.lock().unwrap() {
+            visit(hostname, state);
+        }
+    }
+}
+
+/// A provider that ends each conversation as it is told to, and confirms when it is told nothing.
+#[derive(Default)]
+struct Told {
+    ends: Mutex<VecDeque<Outcome>>,
+    jobs: Mutex<Vec<Job>>,
+    /// Hosts for which it calls this URL first.
+    calls_for: Mutex<BTreeMap<Hostname, String>>,
+}
+
+impl Told {
+    fn then(&self, end: Outcome) {
+        self.ends.lock().unwrap().push_back(end);
+    }
+
+    fn job_count(&self) -> usize {
+        self.jobs.lock().unwrap().len()
+    }
+}
+
+impl Provider for Told {
+    fn update(&self, job: &Job) -> Box<dyn Talk + Send> {
+        self.jobs.lock().unwrap().push(job.clone());
+        let remembered = Some("ids".into());
+        let end = self.ends.lock().unwrap().pop_front().unwrap_or(Outcome::Confirmed { remembered, ttl: 60 });
+        Box::new(Ends { first: self.calls_for.lock().unwrap().get(&job.hostname).cloned(), end: Some(end) })
+    }
+}
+
+struct Ends {
+    first: Option<String>,
+    end: Option<Outcome>,
+}
+
+impl Talk for Ends {
+    fn next(&mut self, heard: Option<Heard>) -> Step {
+        if let Some(url) = self.first.take() {
+            let (method, headers) = (http::Method::GET, Vec::new());
+            return Step::Send(Call::Http(HttpCall { method, url, headers, body: Bytes::new() }));
+        }
+        if let Some(Heard::Silence(silence)) = heard {
+            return Step::Done(unconfirmed(Class::Down, &silence.why, None));
+        }
+        Step::Done(self.end.take().unwrap())
+    }
+}
+
+fn unconfirmed(class: Class, why: &str, retry_after: Option<u64>) -> Outcome {
+    let retry_after = retry_after.map(Duration::from_secs);
+    Outcome::Unconfirmed { class, why: why.into(), retry_after, maybe_written: class == Class::Down }
+}
+
+fn refused() -> Outcome {
+    Outcome::Refused { class: Class::Invalid, code: "9005".into(), text: "no such address".into() }
+}
+
+/// A reconciler with two told providers, "one" and "two", and an embedded one.
+struct Bench {
+    book: Arc<Book>,
+    reconciler: Arc<Reconciler>,
+    one: Arc<Told>,
+    two: Arc<Told>,
+    events: Arc<Mutex<Vec<PushEvent>>>,
+    policy: Arc<Policy>,
+}
+
+fn name(text: &str) -> Hostname {
+    Hostname::parse(text).unwrap()
+}
+
+fn policy(zones: &[(&str, &[&str])]) -> Arc<Policy> {
+    let zone = |(zone, providers): &(&str, &[&str])| ZonePolicy {
+        name: name(zone),
+        providers: providers.iter().map(|provider| Arc::from(*provider)).collect(),
+        addresses: AddressPolicy::Any,
+        ttl: None,
+    };
+    Arc::new(Policy::new(zones.iter().map(zone).collect(), Vec::new(), Duration::ZERO))
+}
+
+impl Bench {
+    fn new() -> Self {
+        let book = Arc::new(Book::default());
+        let events = Arc::new(Mutex::new(Vec::new()));
+        let (start, heard) = (Instant::now(), Arc::clone(&events));
+        let surroundings = Surroundings {
+            now: Arc::new(move || Now { wall: Timestamp(0) + start.elapsed(), uptime: start.elapsed() }),
+            dice: Arc::new(|| 0),
+            report: Arc::new(move |event| heard.lock().unwrap().push(event)),
+        };
+        let reconciler = Reconciler::new(Arc::clone(&book) as Arc<dyn Ledger>, Sender::new().unwrap(), surroundings);
+        let policy = policy(&[("one.test", &["one"]), ("both.test", &["one", "two"]), ("lab.test", &["lab", "two"])]);
+        let bench =
+            Self { book, reconciler, one: Arc::default(), two: Arc::default(), events, policy: Arc::clone(&policy) };
+        bench.reconciler.adopt(policy, bench.upstreams());
+        bench
+    }
+
+    fn upstreams(&self) -> HashMap<Arc<str>, Upstream> {
+        let upstream = |provider| Upstream { provider, mask: Arc::default(), ttl: Some(120) };
+        HashMap::from([
+            (Arc::from("one"), upstream(Arc::clone(&self.one) as Arc<dyn Provider>)),
+            (Arc::from("two"), upstream(Arc::clone(&self.two) as Arc<dyn Provider>)),
+            (Arc::from("lab"), upstream(ProviderSettings::new("lab", kind("embedded").unwrap()).open().unwrap())),
+        ])
+    }
+
+    fn record(&self, hostname: &str, last: u8) -> Ticket {
+        let hostname = name(hostname);
+        let mut hosts = self.book.0.lock().unwrap();
+        let number = hosts.values().map(|state| state.number).max().unwrap_or(0) + 1;
+        let state = hosts.entry(hostname.clone()).or_default();
+        state.desired = AddressSet { v4: Some([192, 0, 2, last].into()), v6: None };
+        state.number = number;
+        Ticket { hostname, number, desired: state.desired }
+    }
+
+    async fn settle(&self, ticket: &Ticket) -> Settled {
+        let host = self.policy.of(&ticket.hostname).unwrap();
+        self.reconciler.settle(ticket, &host, Duration::from_secs(8)).await
+    }
+
+    /// Until nothing waits any more; the clock jumps meanwhile.
+    async fn calm(&self) {
+        while self.reconciler.pending() > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    fn applied(&self, hostname: &str, provider: &str) -> Option<Applied> {
+        self.book.host(&name(hostname)).unwrap().applied_by(provider).cloned()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_goes_to_every_provider_and_its_ids_come_back() {
+    let bench = Bench::new();
+    let ticket = bench.record("a.both.test", 1);
+    assert_eq!(bench.settle(&ticket).await, Settled::Confirmed);
+    bench.calm().await;
+    for provider in ["one", "two"] {
+        let applied = bench.applied("a.both.test", provider).unwrap();
+        assert_eq!((applied.addresses, applied.remembered.as_deref()), (ticket.desired, Some("ids")));
+    }
+    let second = bench.record("a.both.test", 2);
+    assert_eq!(bench.settle(&second).await, Settled::Confirmed);
+    let jobs = bench.one.jobs.lock().unwrap().clone();
+    assert_eq!((jobs[1].before.as_ref().unwrap().addresses, jobs[1].ttl), (ticket.desired, Some(120)));
+    assert_eq!(bench.settle(&second).await, Settled::Confirmed);
+    assert_eq!(bench.one.job_count(), 2, "nothing changed, nobody was asked");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_embedded_primary_is_never_waited_for_and_the_others_hear_all_the_same() {
+    let bench = Bench::new();
+    bench.two.then(unconfirmed(Class::Busy, "busy", None));
+    assert_eq!(bench.settle(&bench.record("a.lab.test", 1)).await, Settled::Confirmed);
+    bench.calm().await;
+    assert_eq!(bench.two.job_count(), 2);
+    assert!(bench.applied("a.lab.test", "lab").is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_told_and_stands_until_something_changes() {
+    let bench = Bench::new();
+    bench.one.then(refused());
+    let ticket = bench.record("a.one.test", 1);
+    assert_eq!(bench.settle(&ticket).await, Settled::Refused);
+    assert_eq!(bench.settle(&ticket).await, Settled::Refused);
+    assert_eq!(bench.one.job_count(), 1);
+    let status = &bench.reconciler.status(&ticket.hostname)[0];
+    assert_eq!((status.attempts, status.trouble.as_deref()), (1, Some("no such address (9005)")));
+    assert_eq!(bench.settle(&bench.record("a.one.test", 2)).await, Settled::Confirmed);
+    let status = &bench.reconciler.status(&ticket.hostname)[0];
+    assert_eq!((status.attempts, status.trouble.as_deref()), (0, None));
+    let codes: Vec<_> = bench.events.lock().unwrap().iter().map(|event| (event.error_code, event.is_refused)).collect();
+    assert_eq!(codes, [(Some("provider_invalid"), true), (None, false)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_passing_trouble_is_over_before_the_reply_is_due() {
+    let bench = Bench::new();
+    bench.one.then(unconfirmed(Class::Down, "no answer", None));
+    let ticket = bench.record("a.one.test", 1);
+    assert_eq!(bench.settle(&ticket).await, Settled::Confirmed);
+    let jobs = bench.one.jobs.lock().unwrap().clone();
+    assert_eq!((jobs[0].doubted.len(), &jobs[1].doubted), (0, &vec![ticket.desired]));
+    let event = bench.events.lock().unwrap()[0].clone();
+    assert_eq!((event.error_code, event.next_try), (Some("provider_down"), Some(Duration::from_secs(1))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_patience_is_asked_for_beyond_the_deadline_the_answer_comes_at_once() {
+    let bench = Bench::new();
+    bench.one.then(unconfirmed(Class::Rate, "slow down", Some(60)));
+    let start = Instant::now();
+    let ticket = bench.record("a.one.test", 1);
+    assert_eq!(bench.settle(&ticket).await, Settled::NotYet);
+    assert_eq!(bench.settle(&bench.record("b.one.test", 1)).await, Settled::NotYet);
+    assert!(start.elapsed() < Duration::from_secs(1));
+    bench.calm().await;
+    assert!(start.elapsed() >= Duration::from_secs(60));
+    assert_eq!(bench.settle(&ticket).await, Settled::Confirmed);
+    assert_eq!(bench.one.job_count(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_provider_delays_only_its_own_host() {
+    let bench = Bench::new();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    bench.one.calls_for.lock().unwrap().insert(name("slow.one.test"), url);
+    let start = Instant::now();
+    let slow = bench.record("slow.one.test", 1);
+    let quick = bench.record("quick.one.test", 1);
+    let (slow, quick) = tokio::join!(async { (bench.settle(&slow).await, start.elapsed()) }, async {
+        (bench.settle(&quick).await, start.elapsed())
+    });
+    assert_eq!(quick.0, Settled::Confirmed);
+    assert!(quick.1 < Duration::from_secs(1), "{quick:?}");
+    assert_eq!(slow.0, Settled::NotYet);
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_restart_everything_behind_is_pushed_with_a_doubt() {
+    let bench = Bench::new();
+    let ticket = bench.record("a.both.test", 1);
+    let applied = Applied { provider: "one".into(), addresses: ticket.desired, ..Applied::default() };
+    bench.book.confirm(&ticket.hostname, applied).await;
+    bench.record("a.one.test", 1);
+    bench.record("a.gone.test", 1);
+    bench.reconciler.resume();
+    bench.calm().await;
+    let jobs = bench.two.jobs.lock().unwrap().clone();
+    assert_eq!(jobs.iter().map(|job| job.hostname.as_str()).collect::<Vec<_>>(), ["a.both.test"]);
+    assert_eq!(jobs[0].doubted, [ticket.desired]);
+    assert_eq!(bench.one.job_count(), 1, "what is applied is left alone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_drops_what_vanished_and_queues_what_is_new() {
+    let bench = Bench::new();
+    bench.reconciler.resume();
+    bench.one.then(refused());
+    assert_eq!(bench.settle(&bench.record("a.one.test", 1)).await, Settled::Refused);
+    let mut upstreams = bench.upstreams();
+    upstreams.remove("one");
+    bench.reconciler.adopt(policy(&[("one.test", &["two"])]), upstreams);
+    bench.calm().await;
+    assert_eq!((bench.one.job_count(), bench.two.job_count()), (1, 1));
+    assert!(bench.applied("a.one.test", "two").is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_cannot_be_opened_changes_nothing() {
+    let bench = Bench::new();
+    let broken = ProviderSettings::new("cloud", kind("cloudflare").unwrap());
+    let (name, bad) = bench.reconciler.configure(policy(&[]), &[broken]).unwrap_err();
+    assert_eq!((&*name, bad.key), ("cloud", "api_token"));
+    assert_eq!(bench.settle(&bench.record("a.one.test", 1)).await, Settled::Confirmed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn stopping_waits_for_what_is_on_its_way_and_answers_the_rest() {
+    let bench = Bench::new();
+    bench.one.then(unconfirmed(Class::Busy, "busy", None));
+    let (start, ticket) = (Instant::now(), bench.record("a.one.test", 1));
+    let (settled, ()) = tokio::join!(bench.settle(&ticket), async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        bench.reconciler.stop().await;
+    });
+    assert_eq!(settled, Settled::NotYet);
+    assert!(start.elapsed() < Duration::from_secs(1), "nobody waits for what will not be done any more");
+    assert_eq!(bench.one.job_count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_updates_of_many_hosts_end_with_the_newest() {
+    let bench = Bench::new();
+    let mut newest = BTreeMap::new();
+    for round in 0..200u8 {
+        if round % 5 == 0 {
+            bench.one.then(unconfirmed(Class::Down, "no answer", None));
+        }
+        let ticket = bench.record(&format!("h{}.both.test", round % 7), round);
+        let host = bench.policy.of(&ticket.hostname).unwrap();
+        // Nobody waits: updates come faster than answers.
+        let _ = bench.reconciler.settle(&ticket, &host, Duration::ZERO).await;
+        newest.insert(ticket.hostname.clone(), ticket.desired);
+    }
+    bench.calm().await;
+    for (hostname, desired) in newest {
+        let state = bench.book.host(&hostname).unwrap();
+        assert!(state.is_applied_by("one") && state.is_applied_by("two"), "{hostname}");
+        assert_eq!(state.desired, desired);
+    }
+}
