@@ -1,6 +1,8 @@
 //! The Cloudflare provider against a fake over real HTTP: how many calls a change costs, and what is left of it when
 //! something breaks on the way.
 
+use std::sync::Arc;
+
 use nicgate::provider::send::{Mask, Pushed, Sender};
 use nicgate::provider::{Class, Job, Outcome, ProviderSettings, Setting, kind};
 use nicgate_logic::state::Applied;
@@ -209,4 +211,29 @@ async fn a_lost_answer_to_the_first_record_makes_no_second_one() {
     bench.fake.calls();
     bench.confirm("192.0.2.2").await;
     assert_eq!(bench.fake.records(HOST).len(), 1);
+}
+
+#[tokio::test]
+async fn a_certificate_that_nobody_vouches_for_gets_no_token() {
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(certified.signing_key.serialize_der()).unwrap();
+    let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certified.cert.der().clone()], key)
+        .unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut bench = Bench::new().await;
+    bench.settings.endpoint = Some(format!("https://localhost:{}", listener.local_addr().unwrap().port()));
+    let serving = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        tokio_rustls::TlsAcceptor::from(Arc::new(config)).accept(stream).await.is_ok()
+    });
+    let pushed = bench.push("192.0.2.1").await;
+    let Outcome::Unconfirmed { class: Class::Down, why, maybe_written: false, .. } = pushed.outcome else {
+        panic!("{pushed:?}");
+    };
+    assert!(why.contains("certificate"), "{why}");
+    assert!(!serving.await.unwrap(), "the handshake must not end well");
 }

@@ -4,7 +4,6 @@
 //! calls. What it does not know it answers like the real one: 7000, "no route for that URI".
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -356,12 +355,6 @@ impl std::fmt::Display for Cut {
 }
 
 impl std::error::Error for Cut {}
-
-impl From<Infallible> for Cut {
-    fn from(never: Infallible) -> Self {
-        match never {}
-    }
-}
 
 fn response(status: u16, retry_after: Option<u64>, body: Bytes, is_half: bool) -> Response<Cuttable> {
     let announced = body.len() as u64;
