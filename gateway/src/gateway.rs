@@ -154,13 +154,14 @@ impl fmt::Display for StartError {
         match self {
             Self::Desk(error) => error.fmt(f),
             Self::Listen(address, error) => {
-                let cure = match error.kind() {
-                    io::ErrorKind::AddrInUse => "another program listens there: stop it, or choose another port",
-                    io::ErrorKind::PermissionDenied => {
-                        "ports below 1024 need a right: AmbientCapabilities=CAP_NET_BIND_SERVICE"
-                    }
-                    io::ErrorKind::AddrNotAvailable => "this machine does not have that address",
-                    _ => "see `listen` in the configuration",
+                let cure = if error.kind() == io::ErrorKind::AddrInUse {
+                    "another program listens there: stop it, or choose another port"
+                } else if error.kind() == io::ErrorKind::PermissionDenied {
+                    "ports below 1024 need a right: AmbientCapabilities=CAP_NET_BIND_SERVICE"
+                } else if error.kind() == io::ErrorKind::AddrNotAvailable {
+                    "this machine does not have that address"
+                } else {
+                    "see `listen` in the configuration"
                 };
                 write!(f, "cannot listen on {address}: {error}; {cure}")
             }

@@ -50,10 +50,7 @@ async fn update(gateway: &Gateway, raw: &RawRequest, now: Now) -> Result<Answer,
         gateway.report_related(wanted, publish(gateway, wanted, now).await);
     }
 
-    let of_request = lines.iter().find_map(|line| match line.ending {
-        Ending::Refused(refusal) if refusal.is_of_request() => Some(line.ending),
-        _ => None,
-    });
+    let of_request = lines.iter().map(|line| line.ending).find(Ending::is_of_request);
     let mut answer = of_request.map_or_else(|| Answer { lines, device: None, profile: None }, Answer::of_request);
     answer.device = Some(update.device.id.clone());
     answer.profile = update.device.profile;

@@ -334,7 +334,8 @@ impl fmt::Write for Clean<'_> {
 /// Text from outside, cut to a length that a log can bear, at a character's edge.
 #[must_use]
 pub fn cut(text: &str, longest: usize) -> &str {
-    &text[..text.floor_char_boundary(longest)]
+    let end = (0..=longest.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    &text[..end.unwrap_or(0)]
 }
 
 #[cfg(test)]

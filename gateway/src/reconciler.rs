@@ -21,7 +21,7 @@ use nicgate_protocol::{AddressSet, Hostname};
 use tokio::sync::{Notify, oneshot};
 
 use crate::provider::send::{Mask, Pushed, Sender};
-use crate::provider::{BadSetting, Job, Outcome, Provider, ProviderSettings};
+use crate::provider::{BadSetting, Class, Job, Outcome, Provider, ProviderSettings};
 use crate::store::Ticket;
 
 /// How long [`Reconciler::stop`] waits for pushes that are on their way.
@@ -395,8 +395,9 @@ impl Reconciler {
         tokio::spawn(async move {
             match job {
                 Some((job, upstream)) => me.push(push, &job, &upstream).await,
-                // Dropped from the configuration since: `configure` empties the plan of such, so nothing is lost.
-                None => me.ended(&push, &End::Confirmed, None),
+                // `configure` empties the plan of what is no longer configured, so this is a zone that was taken away
+                // in this very moment.
+                None => me.ended(&push, &End::Refused(Class::NoZone), Some("no longer configured")),
             }
         });
     }
@@ -404,6 +405,7 @@ impl Reconciler {
     /// One push from its start to its report.
     async fn push(&self, push: Push, job: &Job, upstream: &Upstream) {
         let started = self.now().uptime;
+        let mut owed = Owed { reconciler: self, push: &push, is_paid: false };
         let Pushed { outcome, calls } = self.sender.push(upstream.provider.update(job), &upstream.mask).await;
         let (end, words) = match outcome {
             Outcome::Confirmed { remembered, ttl } => {
@@ -419,6 +421,8 @@ impl Reconciler {
                 (End::Unconfirmed { class, retry_after, maybe_written }, Some(words))
             }
         };
+        owed.is_paid = true;
+        drop(owed);
         self.ended(&push, &end, words.as_deref());
         let now = self.now();
         let waiting = self.lock().plan.waiting(&push.provider, &push.hostname);
@@ -470,6 +474,22 @@ impl Reconciler {
     /// A panic elsewhere leaves nothing half-done here, so a poisoned lock is as good as any.
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The plan is owed an end for every push, even for one whose task died: else its host would wait for ever.
+struct Owed<'a> {
+    reconciler: &'a Reconciler,
+    push: &'a Push,
+    is_paid: bool,
+}
+
+impl Drop for Owed<'_> {
+    fn drop(&mut self) {
+        if !self.is_paid {
+            let end = End::Unconfirmed { class: Class::Bug, retry_after: None, maybe_written: true };
+            self.reconciler.ended(self.push, &end, Some("the push broke off inside the gateway"));
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 //! `NICGATE_TESTS_COMPLETE` is set, as `tests/run` does after installing them.
 #![forbid(unsafe_code)]
 
+pub mod fake_cloudflare;
 pub mod wire;
 
 use std::net::SocketAddr;

@@ -37,6 +37,12 @@ impl Ending {
         }
     }
 
+    /// Whether the whole request ends with it, rather than one host of it.
+    #[must_use]
+    pub fn is_of_request(&self) -> bool {
+        matches!(self, Self::Refused(refusal) if refusal.is_of_request())
+    }
+
     /// The word that the log keeps; `None` for a success.
     #[must_use]
     pub fn error_code(&self) -> Option<&'static str> {

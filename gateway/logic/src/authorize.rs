@@ -108,7 +108,7 @@ pub fn authorize(request: &Authenticated<'_>, policy: &Policy, now: Now) -> Resu
                 let policy = granted(device, policy, &hostname)?;
                 Ok(Wanted { wish: want.of(&policy)?, hostname, policy, sent: sent.clone() })
             });
-            Asked { written: cut(&host.written).into(), wanted }
+            Asked { written: cut(host.written).into(), wanted }
         })
         .collect();
     let related = related(&update, &asked, device, policy, &sent);

@@ -58,12 +58,9 @@ impl Control {
         let speakers = Arc::new(Semaphore::new(MOST_SPEAKERS));
         loop {
             let Ok(speaker) = Arc::clone(&speakers).acquire_owned().await else { return };
-            let stream = match self.listener.accept().await {
-                Ok((stream, _)) => stream,
-                Err(_) => {
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                    continue;
-                }
+            let Ok((stream, _)) = self.listener.accept().await else {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
             };
             let carry_out = Arc::clone(&carry_out);
             tokio::spawn(async move {

@@ -295,6 +295,25 @@ async fn a_provider_that_cannot_be_opened_changes_nothing() {
     assert_eq!(bench.settle(&bench.record("a.one.test", 1)).await, Settled::Confirmed);
 }
 
+/// Breaks once, then confirms.
+struct Breaks(std::sync::atomic::AtomicBool);
+
+impl Provider for Breaks {
+    fn update(&self, job: &Job) -> Box<dyn Talk + Send> {
+        assert!(self.0.swap(true, std::sync::atomic::Ordering::Relaxed), "broken on purpose");
+        Told::default().update(job)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_push_that_breaks_off_inside_is_made_again() {
+    let bench = Bench::new();
+    let provider: Arc<dyn Provider> = Arc::new(Breaks(false.into()));
+    let upstream = Upstream { provider, mask: Arc::default(), ttl: None };
+    bench.reconciler.adopt(Arc::clone(&bench.policy), HashMap::from([(Arc::from("one"), upstream)]));
+    assert_eq!(bench.settle(&bench.record("a.one.test", 1)).await, Settled::Confirmed);
+}
+
 #[tokio::test(start_paused = true)]
 async fn stopping_waits_for_what_is_on_its_way_and_answers_the_rest() {
     let bench = Bench::new();
