@@ -4,7 +4,7 @@
 //!
 //! `routes.rs` dresses and logs what comes back.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use futures_util::future::join_all;
 use nicgate_logic::answer::{Answer, Ending, Line};
@@ -29,12 +29,22 @@ pub async fn answer(gateway: &Gateway, raw: &RawRequest, now: Now) -> Answer {
 }
 
 async fn update(gateway: &Gateway, raw: &RawRequest, now: Now) -> Result<Answer, Refusal> {
-    let settings = gateway.desk.settings.load_full();
     let request = screen(raw)?;
     let request = {
         let registry = gateway.desk.registry.read().unwrap_or_else(PoisonError::into_inner);
         authenticate(request, &gateway.desk.master, &registry, now)?
     };
+    // From here on we know whom we answer, whatever the answer is.
+    let device = Arc::clone(request.device());
+    let lines = match update_hosts(gateway, request, now).await {
+        Ok(lines) => lines,
+        Err(refusal) => vec![Line::of_request(Ending::Refused(refusal))],
+    };
+    Ok(Answer { lines, device: Some(device.id.clone()), profile: device.profile })
+}
+
+async fn update_hosts(gateway: &Gateway, request: Authenticated<'_>, now: Now) -> Result<Vec<Line>, Refusal> {
+    let settings = gateway.desk.settings.load_full();
     if settings.limits.is_enabled {
         gateway.limits.device(&request.device().id, now).map_err(|_| Refusal::TooFast)?;
     }
@@ -49,12 +59,10 @@ async fn update(gateway: &Gateway, raw: &RawRequest, now: Now) -> Result<Answer,
     for wanted in &update.related {
         gateway.report_related(wanted, publish(gateway, wanted, now).await);
     }
-
-    let of_request = lines.iter().map(|line| line.ending).find(Ending::is_of_request);
-    let mut answer = of_request.map_or_else(|| Answer { lines, device: None, profile: None }, Answer::of_request);
-    answer.device = Some(update.device.id.clone());
-    answer.profile = update.device.profile;
-    Ok(answer)
+    match lines.iter().find_map(|line| line.ending.refusal_of_request()) {
+        Some(refusal) => Err(refusal),
+        None => Ok(lines),
+    }
 }
 
 /// The store remembers signatures, and is asked only of those who could sign.

@@ -37,10 +37,10 @@ impl Ending {
         }
     }
 
-    /// Whether the whole request ends with it, rather than one host of it.
+    /// The refusal that ends the whole request, rather than one host of it.
     #[must_use]
-    pub fn is_of_request(&self) -> bool {
-        matches!(self, Self::Refused(refusal) if refusal.is_of_request())
+    pub fn refusal_of_request(&self) -> Option<Refusal> {
+        if let Self::Refused(refusal) = self { Some(*refusal).filter(|refusal| refusal.is_of_request()) } else { None }
     }
 
     /// The word that the log keeps; `None` for a success.
@@ -65,6 +65,14 @@ pub struct Line {
     pub ending: Ending,
 }
 
+impl Line {
+    /// A line that speaks for the whole request.
+    #[must_use]
+    pub fn of_request(ending: Ending) -> Self {
+        Self { hostname: "".into(), ending }
+    }
+}
+
 /// The whole answer: one line for the request, or one per host in the order of the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
@@ -80,7 +88,7 @@ impl Answer {
     /// One line that speaks for the whole request.
     #[must_use]
     pub fn of_request(ending: Ending) -> Self {
-        Self { lines: vec![Line { hostname: "".into(), ending }], device: None, profile: None }
+        Self { lines: vec![Line::of_request(ending)], device: None, profile: None }
     }
 }
 

@@ -72,7 +72,15 @@ pub fn decide(state: &HostState, wanted: &Wanted, circumstances: Circumstances) 
     }
     let (desired, echo) = resolve(state.desired, wanted)?;
 
-    if let Some(hold) = state.hold_at(circumstances.now) {
+    let hold = state.hold_at(circumstances.now);
+    if is_newest && hold.is_some() {
+        return Ok(Plan::Repeat { echo: state.desired, changed: false });
+    }
+    if is_newest && desired != state.desired {
+        // The same signature that means something else now: it names no address, and comes from another peer.
+        return Err(Refusal::Replayed);
+    }
+    if let Some(hold) = hold {
         let next = HostState {
             hold: Some(Box::new(Hold { noted: Some(desired), ..hold.clone() })),
             newest: signature,
@@ -289,6 +297,18 @@ mod tests {
         // A newer one of any kind ends that, even one that changed nothing.
         let state = after(&state, &wanted(v4("192.0.2.1")), calm());
         assert_eq!(decide(&state, &again, calm()), Err(Refusal::Replayed));
+    }
+
+    #[test]
+    fn a_signature_that_names_no_address_cannot_be_repeated_from_elsewhere() {
+        // Without `myip` the peer's address is meant, and no signature covers that.
+        let first = signed(v4("192.0.2.1"), ONE, NOON);
+        let state = after(&HostState::default(), &first, calm());
+        let mut elsewhere = signed(v4("192.0.2.66"), ONE, NOON);
+        elsewhere.sent.signed.as_mut().unwrap().is_again = true;
+        assert_eq!(decide(&state, &elsewhere, calm()), Err(Refusal::Replayed));
+        elsewhere.sent.signed.as_mut().unwrap().is_again = false;
+        assert_eq!(decide(&state, &elsewhere, just_restarted()), Err(Refusal::Replayed));
     }
 
     #[test]

@@ -80,10 +80,10 @@ impl Default for Limits {
             challenged: Budgets::new(120, Duration::from_millis(500), STRANGERS, &clock),
             // One misconfigured ddclient fails every five minutes and must never end here.
             wrong: Budgets::new(20, Duration::from_secs(6), STRANGERS, &clock),
-            // inadyn sends up to 50 hosts one by one.
-            device: Budgets::new(120, Duration::from_millis(500), u64::MAX, &clock),
+            // inadyn sends up to 50 hosts one by one, and a refresh that changes nothing is no abuse.
+            device: Budgets::new(600, Duration::from_millis(100), u64::MAX, &clock),
             // Two families and a dummy-then-real pair within a second are normal.
-            change: Budgets::new(12, Duration::from_secs(10), u64::MAX, &clock),
+            change: Budgets::new(30, Duration::from_secs(5), u64::MAX, &clock),
             clock,
         }
     }
