@@ -3,8 +3,8 @@
 //!
 //! No listener, no push: what a command changes here, the gateway acts on.
 
-use std::io;
-use std::path::Path;
+mod order;
+
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use nicgate_logic::Now;
 use nicgate_logic::device::{Allowances, Device, Generation, Grants, Origin, Profile, Registry};
 use nicgate_logic::state::{Hold, HostState};
 use nicgate_protocol::{AddressSet, DeviceId, HostPattern, Hostname, MasterKey};
-use serde::{Deserialize, Serialize};
 
+pub use self::order::{DeviceLine, DeviceReport, HostReport, Order, ProviderReport, Report};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::master_key::{self, KeyError};
@@ -62,171 +62,6 @@ impl std::error::Error for DeskError {
             Self::Key(error) => Some(error),
         }
     }
-}
-
-/// What an operator may order. This is also what travels over the control socket.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(tag = "order", rename_all = "kebab-case")]
-pub enum Order {
-    /// Registers a device.
-    DeviceAdd {
-        /// Its id.
-        id: String,
-        /// What it may touch.
-        hosts: Vec<String>,
-        /// `classic` or `strict`.
-        profile: Option<String>,
-        /// Credentials may stand in the query.
-        query_credentials: bool,
-        /// It may speak without TLS.
-        allow_plain: bool,
-        /// It may delete.
-        allow_delete: bool,
-    },
-    /// Lists all devices.
-    DeviceList,
-    /// Shows one device with its secrets.
-    DeviceShow {
-        /// Its id.
-        id: String,
-    },
-    /// New secrets; the old ones hold for a grace period.
-    DeviceRotate {
-        /// Its id.
-        id: String,
-    },
-    /// The secrets hold no more, from now on.
-    DeviceRevoke {
-        /// Its id.
-        id: String,
-    },
-    /// One page of hosts, sorted.
-    HostList {
-        /// The last host of the page before.
-        after: Option<String>,
-    },
-    /// Shows one host.
-    HostShow {
-        /// Its name.
-        name: String,
-    },
-    /// Pins a host to addresses, against all updates.
-    HostPin {
-        /// Its name.
-        name: String,
-        /// The addresses, comma-joined.
-        addresses: String,
-        /// For how many seconds; for ever without.
-        seconds: Option<u64>,
-    },
-    /// Releases a pin.
-    HostRelease {
-        /// Its name.
-        name: String,
-    },
-    /// Reads the configuration again.
-    Reload,
-}
-
-/// What an order gives.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(tag = "report", rename_all = "kebab-case")]
-pub enum Report {
-    /// One device with its secrets.
-    Device(DeviceReport),
-    /// All devices, without secrets.
-    Devices {
-        /// Sorted by id.
-        devices: Vec<DeviceLine>,
-    },
-    /// One host.
-    Host(HostReport),
-    /// One page of hosts.
-    Hosts {
-        /// Sorted by name.
-        hosts: Vec<HostReport>,
-        /// There are more.
-        has_more: bool,
-    },
-    /// Done; a sentence for the operator.
-    Done {
-        /// The sentence.
-        message: String,
-    },
-    /// Not done; a sentence for the operator.
-    Refused {
-        /// What happened and what to do.
-        message: String,
-    },
-}
-
-/// A device with its secrets.
-#[derive(Clone, Serialize, Deserialize)]
-pub struct DeviceReport {
-    /// Its id.
-    pub id: String,
-    /// For Basic.
-    pub password: String,
-    /// For signatures.
-    pub key: String,
-    /// What it may touch.
-    pub hosts: Vec<String>,
-    /// Which secrets these are: 1, and one more with each rotation.
-    pub generation: u32,
-    /// `file` or `command`.
-    pub origin: String,
-}
-
-/// The secrets stay out of whatever prints a report while looking for a fault.
-impl std::fmt::Debug for DeviceReport {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("DeviceReport").field("id", &self.id).field("hosts", &self.hosts).finish_non_exhaustive()
-    }
-}
-
-/// A device without its secrets.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct DeviceLine {
-    /// Its id.
-    pub id: String,
-    /// What it may touch.
-    pub hosts: Vec<String>,
-    /// One more with each rotation.
-    pub generation: u32,
-    /// `file` or `command`.
-    pub origin: String,
-    /// The secrets before still hold until then (RFC 3339).
-    pub previous_until: Option<String>,
-}
-
-/// A host as the operator sees it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct HostReport {
-    /// Its name.
-    pub name: String,
-    /// What is wanted, IPv4 first.
-    pub desired: Vec<String>,
-    /// The device that changed it last; `None`: the operator.
-    pub device: Option<String>,
-    /// When that was (RFC 3339).
-    pub changed: Option<String>,
-    /// `pinned`, `cooling down` or nothing.
-    pub hold: Option<String>,
-    /// What a device asked for meanwhile.
-    pub noted: Vec<String>,
-    /// What each provider publishes.
-    pub providers: Vec<ProviderReport>,
-}
-
-/// What one provider publishes of a host.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ProviderReport {
-    /// The provider.
-    pub name: String,
-    /// What it confirmed.
-    pub applied: Vec<String>,
-    /// `confirmed`, or what is in the way.
-    pub status: String,
 }
 
 /// Tells how a provider stands towards a host; the running gateway knows more than the store does.
@@ -525,16 +360,4 @@ fn registry(settings: &Settings, stored: &[StoredDevice]) -> Registry {
         registry.insert(Device { generation, ..device.clone() });
     }
     registry
-}
-
-/// Writes a file that only its owner may read.
-///
-/// # Errors
-/// What the system says.
-pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
 }

@@ -3,30 +3,31 @@
 //!
 //! Judgement is in `nicgate-logic`, the way of an update in `journey.rs`; here parts are only put together.
 
+mod follow;
+mod reload;
+
 use std::fmt;
-use std::future::Future;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
-use std::pin::Pin;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use nicgate_logic::answer::Ending;
 use nicgate_logic::authorize::Wanted;
 use nicgate_logic::limits::Limits;
-use nicgate_logic::policy::{DEFAULT_TTL, HostPolicy};
-use nicgate_logic::state::{Applied, HostState};
-use nicgate_protocol::{AddressSet, Hostname};
+use nicgate_logic::policy::HostPolicy;
+use nicgate_logic::state::HostState;
+use nicgate_protocol::Hostname;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::admin::control::Control;
 use crate::clock::Clock;
-use crate::config::{self, Settings, Tls};
+use crate::config::{Settings, Tls};
 use crate::desk::{Desk, DeskError, Order, Report};
-use crate::dns::{self, ZoneHead, Zones};
+use crate::dns::{self, Zones};
 use crate::entropy;
 use crate::http::peer::TrustedProxies;
 use crate::http::tls::{self, Certificate, TlsError};
@@ -34,14 +35,10 @@ use crate::http::{Caps, Door, Seats, listener};
 use crate::log::{Level, Log, Value};
 use crate::provider::send::Sender;
 use crate::reconciler::{Ledger, PushEvent, Reconciler, Surroundings};
-use crate::store::{Committed, Store, StoreError, Ticket};
+use crate::store::StoreError;
 
-/// How often files are looked at for changes.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often budgets that are full again are forgotten.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
-/// How long SOA and NS of an embedded zone may be kept, in seconds.
-const ZONE_TTL: u32 = 3600;
 
 /// The running gateway, as requests see it.
 pub struct Gateway {
@@ -216,10 +213,10 @@ impl Running {
         let desk = Desk::open(Arc::clone(&settings), clock.clone()).await.map_err(StartError::Desk)?;
 
         // The name server follows the store's commits, so its serial is durable before it is served.
-        let zones = Arc::new(Zones::new(zone_heads(&settings)));
-        let commits = follow(&desk, &zones);
+        let zones = Arc::new(Zones::new(follow::zone_heads(&settings)));
+        let commits = follow::follow(&desk, &zones);
         let reconciler = reconciler(&desk, &clock, &log)?;
-        configure(&reconciler, &settings).map_err(StartError::Provider)?;
+        reload::configure(&reconciler, &settings).map_err(StartError::Provider)?;
 
         let name_server = match &settings.dns {
             None => None,
@@ -282,13 +279,13 @@ impl Running {
             async move { gateway.carry_out(order, &reload).await }
         }));
         running.chores.spawn(tidy(Arc::clone(&gateway)));
-        running.chores.spawn(push_commits(Arc::clone(&gateway), commits));
+        running.chores.spawn(follow::push_commits(Arc::clone(&gateway), commits));
         if let Some(certificate) = certificate {
             let log = gateway.log.clone();
             running.chores.spawn(async move { certificate.watch(|outcome| tell_certificate(&log, outcome)).await });
         }
         if let Some(file) = file {
-            running.chores.spawn(watch_configuration(Arc::clone(&gateway), file, reloads));
+            running.chores.spawn(reload::watch_configuration(Arc::clone(&gateway), file, reloads));
         }
         gateway.reconciler.resume();
         running.tell_start();
@@ -331,106 +328,6 @@ impl Running {
     }
 }
 
-/// Follows the store's commits: the embedded name server shows each of them at once, and what other providers have
-/// to hear goes into the queue that is given back. So a change is pushed even if nobody waits for the answer any more.
-fn follow(desk: &Desk, zones: &Arc<Zones>) -> mpsc::UnboundedReceiver<Ticket> {
-    let (queue, commits) = mpsc::unbounded_channel();
-    let settings = Arc::clone(&desk.settings);
-    let zones = Arc::clone(zones);
-    fill(&settings.load(), &zones, &desk.store);
-    desk.store.follow(move |committed: &Committed<'_>| {
-        let settings = settings.load();
-        let mut records = Vec::new();
-        for (hostname, desired) in committed.changes {
-            let Some(policy) = settings.policy.of(hostname) else { continue };
-            if let Some(ttl) = embedded_ttl(&settings, &policy) {
-                records.push((hostname.clone(), *desired, ttl));
-            }
-            if policy.zone.providers.iter().any(|name| !settings.is_embedded(name)) {
-                let ticket = Ticket { hostname: hostname.clone(), number: committed.number, desired: *desired };
-                // Nobody listens any more when the gateway stops; the next start finds what is left to push.
-                let _ = queue.send(ticket);
-            }
-        }
-        if !records.is_empty() {
-            zones.publish(&records, serial(committed.number));
-        }
-    });
-    commits
-}
-
-/// Queues what was committed, whoever waits for it.
-async fn push_commits(gateway: Arc<Gateway>, mut commits: mpsc::UnboundedReceiver<Ticket>) {
-    while let Some(ticket) = commits.recv().await {
-        let policy = gateway.desk.settings.load().policy.of(&ticket.hostname);
-        if let Some(policy) = policy {
-            let _ = gateway.reconciler.settle(&ticket, &policy, Duration::ZERO).await;
-        }
-    }
-}
-
-/// Gives the name server everything that the store holds for its zones.
-fn fill(settings: &Settings, zones: &Zones, store: &Store) {
-    let mut records = Vec::new();
-    store.for_each_host(|name, state| {
-        let ttl = settings.policy.of(name).and_then(|policy| embedded_ttl(settings, &policy));
-        records.extend(ttl.map(|ttl| (name.clone(), state.desired, ttl)));
-    });
-    zones.load(records.into_iter(), serial(store.number()));
-}
-
-/// The store's commit number as a zone's serial, which wraps (RFC 1982).
-fn serial(number: u64) -> u32 {
-    number as u32
-}
-
-/// The zones that the embedded name server answers for.
-fn zone_heads(settings: &Settings) -> Vec<ZoneHead> {
-    let mut nameserver_addresses = AddressSet::EMPTY;
-    for address in settings.dns.iter().flat_map(|dns| &dns.nameserver_addresses) {
-        match address {
-            IpAddr::V4(v4) => nameserver_addresses.v4 = Some(*v4),
-            IpAddr::V6(v6) => nameserver_addresses.v6 = Some(*v6),
-        }
-    }
-    let served = settings.zones.iter().filter(|zone| zone.is_embedded);
-    served
-        .map(|zone| ZoneHead {
-            name: zone.policy.name.clone(),
-            nameservers: zone.nameservers.clone(),
-            mailbox: zone.mailbox.clone(),
-            ttl: ZONE_TTL,
-            negative_ttl: zone.negative_ttl,
-            nameserver_addresses,
-        })
-        .collect()
-}
-
-/// The TTL of a host in the embedded name server; `None` when its zone lives elsewhere.
-fn embedded_ttl(settings: &Settings, policy: &HostPolicy) -> Option<u32> {
-    let name = policy.zone.providers.iter().find(|name| settings.is_embedded(name))?;
-    let own = settings.providers.iter().find(|provider| provider.name == *name).and_then(|provider| provider.ttl);
-    Some(policy.ttl().or(own).unwrap_or(DEFAULT_TTL))
-}
-
-impl Ledger for Store {
-    fn host(&self, hostname: &Hostname) -> Option<HostState> {
-        Self::host(self, hostname.as_str())
-    }
-
-    fn confirm<'a>(
-        &'a self,
-        hostname: &'a Hostname,
-        applied: Applied,
-    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
-        Box::pin(Self::confirm(self, hostname, applied))
-    }
-
-    fn for_each_host(&self, visit: &mut dyn FnMut(&Hostname, &HostState)) {
-        Self::for_each_host(self, visit);
-    }
-}
-
 fn reconciler(desk: &Desk, clock: &Clock, log: &Log) -> Result<Arc<Reconciler>, StartError> {
     let sender = Sender::new().map_err(|error| StartError::Provider(error.to_string()))?;
     let (clock, log) = (clock.clone(), log.clone());
@@ -440,12 +337,6 @@ fn reconciler(desk: &Desk, clock: &Clock, log: &Log) -> Result<Arc<Reconciler>, 
         report: Arc::new(move |event| tell_push(&log, &event)),
     };
     Ok(Reconciler::new(Arc::clone(&desk.store) as Arc<dyn Ledger>, sender, surroundings))
-}
-
-fn configure(reconciler: &Reconciler, settings: &Settings) -> Result<(), String> {
-    reconciler
-        .configure(Arc::clone(&settings.policy), &settings.providers)
-        .map_err(|(name, bad)| format!("the provider \"{name}\": {}: {}", bad.key, bad.why))
 }
 
 fn tell_push(log: &Log, event: &PushEvent) {
@@ -504,68 +395,4 @@ async fn tidy(gateway: Arc<Gateway>) {
         tokio::time::sleep(TIDY_EVERY).await;
         gateway.limits.tidy(gateway.desk.clock.now());
     }
-}
-
-/// Reads the configuration again when its file changes, or when somebody asks. A bad file changes nothing.
-async fn watch_configuration(gateway: Arc<Gateway>, file: PathBuf, mut reloads: watch::Receiver<()>) {
-    let mut seen = fingerprint(&file);
-    loop {
-        let is_asked = tokio::select! {
-            asked = reloads.changed() => asked.is_ok(),
-            () = tokio::time::sleep(LOOK_EVERY) => false,
-        };
-        let stamp = fingerprint(&file);
-        if !is_asked && stamp == seen {
-            continue;
-        }
-        seen = stamp;
-        reload(&gateway, &file);
-    }
-}
-
-/// What tells one version of a file from another: when it was written, and how long it is.
-fn fingerprint(file: &Path) -> Option<(std::time::SystemTime, u64)> {
-    let metadata = std::fs::metadata(file).ok()?;
-    Some((metadata.modified().ok()?, metadata.len()))
-}
-
-fn reload(gateway: &Gateway, file: &Path) {
-    let log = &gateway.log;
-    let settings = match config::load(file, &|name| std::env::var(name).ok()) {
-        Ok(settings) => Arc::new(settings),
-        Err(mistakes) => {
-            for mistake in &mistakes.0 {
-                log.say(Level::Error, "configuration_mistake", &mistake.to_string(), &[]);
-            }
-            log.say(
-                Level::Error,
-                "configuration_kept",
-                "the configuration has mistakes; the one before stays in force",
-                &[],
-            );
-            return;
-        }
-    };
-    let before = gateway.desk.settings.load_full();
-    if let Err(error) = configure(&gateway.reconciler, &settings) {
-        log.say(Level::Error, "configuration_kept", &format!("{error}; the configuration before stays in force"), &[]);
-        return;
-    }
-    gateway.desk.configure(Arc::clone(&settings));
-    let zones = Arc::clone(&gateway.zones);
-    let store = Arc::clone(&gateway.desk.store);
-    let in_force = Arc::clone(&settings);
-    // Between two commits, so that no commit is overtaken by what was there before it.
-    gateway.desk.store.between_commits(move || {
-        zones.configure(zone_heads(&in_force));
-        fill(&in_force, &zones, &store);
-    });
-    for what in before.needs_restart(&settings) {
-        let text = format!("{what} changed; that takes effect at the next start");
-        log.say(Level::Warn, "restart_needed", &text, &[]);
-    }
-    for warning in &settings.warnings {
-        log.say(Level::Warn, "configuration_warning", &warning.to_string(), &[]);
-    }
-    log.say(Level::Info, "configured", "the configuration was read again and is in force", &[]);
 }

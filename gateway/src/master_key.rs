@@ -9,7 +9,6 @@ use nicgate_protocol::MasterKey;
 use zeroize::Zeroizing;
 
 use crate::config::Server;
-use crate::desk::write_private;
 use crate::entropy;
 
 /// The name of a systemd credential that holds the key (`LoadCredential=nicgate-master-key:…`).
@@ -118,6 +117,15 @@ fn read(path: &Path) -> Result<Zeroizing<String>, KeyError> {
         return Err(KeyError::Open(path.to_owned()));
     }
     std::fs::read_to_string(path).map(Zeroizing::new).map_err(wrap)
+}
+
+/// Writes a file that only its owner may read.
+fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
 }
 
 /// 64 hexadecimal digits.

@@ -1,0 +1,87 @@
+//! A new configuration: read when its file changes or somebody asks, put in force as a whole, or not at all.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::watch;
+
+use super::Gateway;
+use super::follow::{fill, zone_heads};
+use crate::config::{self, Settings};
+use crate::log::Level;
+use crate::reconciler::Reconciler;
+
+/// How often the file is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Reads the configuration again when its file changes, or when somebody asks. A bad file changes nothing.
+pub(super) async fn watch_configuration(gateway: Arc<Gateway>, file: PathBuf, mut reloads: watch::Receiver<()>) {
+    let mut seen = fingerprint(&file);
+    loop {
+        let is_asked = tokio::select! {
+            asked = reloads.changed() => asked.is_ok(),
+            () = tokio::time::sleep(LOOK_EVERY) => false,
+        };
+        let stamp = fingerprint(&file);
+        if !is_asked && stamp == seen {
+            continue;
+        }
+        seen = stamp;
+        reload(&gateway, &file);
+    }
+}
+
+/// What tells one version of a file from another: when it was written, and how long it is.
+fn fingerprint(file: &Path) -> Option<(SystemTime, u64)> {
+    let metadata = std::fs::metadata(file).ok()?;
+    Some((metadata.modified().ok()?, metadata.len()))
+}
+
+fn reload(gateway: &Gateway, file: &Path) {
+    let log = &gateway.log;
+    let settings = match config::load(file, &|name| std::env::var(name).ok()) {
+        Ok(settings) => Arc::new(settings),
+        Err(mistakes) => {
+            for mistake in &mistakes.0 {
+                log.say(Level::Error, "configuration_mistake", &mistake.to_string(), &[]);
+            }
+            log.say(
+                Level::Error,
+                "configuration_kept",
+                "the configuration has mistakes; the one before stays in force",
+                &[],
+            );
+            return;
+        }
+    };
+    let before = gateway.desk.settings.load_full();
+    if let Err(error) = configure(&gateway.reconciler, &settings) {
+        log.say(Level::Error, "configuration_kept", &format!("{error}; the configuration before stays in force"), &[]);
+        return;
+    }
+    gateway.desk.configure(Arc::clone(&settings));
+    let zones = Arc::clone(&gateway.zones);
+    let store = Arc::clone(&gateway.desk.store);
+    let in_force = Arc::clone(&settings);
+    // Between two commits, so that no commit is overtaken by what was there before it.
+    gateway.desk.store.between_commits(move || {
+        zones.configure(zone_heads(&in_force));
+        fill(&in_force, &zones, &store);
+    });
+    for what in before.needs_restart(&settings) {
+        let text = format!("{what} changed; that takes effect at the next start");
+        log.say(Level::Warn, "restart_needed", &text, &[]);
+    }
+    for warning in &settings.warnings {
+        log.say(Level::Warn, "configuration_warning", &warning.to_string(), &[]);
+    }
+    log.say(Level::Info, "configured", "the configuration was read again and is in force", &[]);
+}
+
+/// Gives the reconciler the providers and zones of a configuration.
+pub(super) fn configure(reconciler: &Reconciler, settings: &Settings) -> Result<(), String> {
+    reconciler
+        .configure(Arc::clone(&settings.policy), &settings.providers)
+        .map_err(|(name, bad)| format!("the provider \"{name}\": {}: {}", bad.key, bad.why))
+}
