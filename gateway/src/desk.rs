@@ -154,7 +154,7 @@ impl Desk {
         let registration = Registration { patterns: patterns.clone(), profile, allowances };
         self.put(StoredDevice { id: id.clone(), generation, registration: Some(registration), is_revoked: false })
             .await?;
-        let grants = Grants::new(patterns);
+        let grants = Arc::new(Grants::new(patterns));
         let device = Device { id, grants, profile, allowances, generation, origin: Origin::Command };
         let report = self.show_device(&device);
         self.registry.write().unwrap_or_else(PoisonError::into_inner).insert(device);
@@ -346,7 +346,7 @@ fn registry(settings: &Settings, stored: &[StoredDevice]) -> Registry {
         let Some(registration) = &device.registration else { continue };
         registry.insert(Device {
             id: device.id.clone(),
-            grants: Grants::new(registration.patterns.iter().cloned()),
+            grants: Arc::new(Grants::new(registration.patterns.iter().cloned())),
             profile: registration.profile,
             allowances: registration.allowances,
             generation: device.generation,

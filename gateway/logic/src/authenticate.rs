@@ -135,7 +135,7 @@ mod tests {
     fn device(id: &str, generation: Generation, allowances: Allowances) -> Device {
         Device {
             id: DeviceId::parse(id).unwrap(),
-            grants: Grants::new([HostPattern::parse("home.home.test").unwrap()]),
+            grants: Arc::new(Grants::new([HostPattern::parse("home.home.test").unwrap()])),
             profile: None,
             allowances,
             generation,

@@ -227,7 +227,7 @@ mod tests {
             ["home.home.test", "nas.home.test", "x.elsewhere.test"].map(|text| HostPattern::parse(text).unwrap());
         let device = Device {
             id: DeviceId::parse("box").unwrap(),
-            grants: Grants::new(patterns),
+            grants: Arc::new(Grants::new(patterns)),
             profile: None,
             allowances: Allowances { query_credentials: true, plain: false, delete: may_delete },
             generation: Generation::default(),

@@ -157,7 +157,7 @@ mod tests {
     use super::*;
     use crate::authenticate::Signed;
     use crate::authorize::Sent;
-    use crate::device::{Allowances, Device, Generation, Grants, Origin};
+    use crate::device::{Allowances, Device, Generation, Origin};
     use crate::policy::{AddressPolicy, HostPolicy, HostRule, ZonePolicy};
 
     const NOON: Timestamp = Timestamp(1_795_348_800_500);
@@ -186,7 +186,7 @@ mod tests {
             ZonePolicy { name: name("home.test"), providers: Vec::new(), addresses: AddressPolicy::Any, ttl: None };
         let device = Device {
             id: DeviceId::parse("box").unwrap(),
-            grants: Grants::default(),
+            grants: Arc::default(),
             profile: None,
             allowances: Allowances::default(),
             generation: Generation::default(),

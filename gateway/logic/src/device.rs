@@ -106,8 +106,8 @@ impl Default for Generation {
 pub struct Device {
     /// Its name.
     pub id: DeviceId,
-    /// What it may touch.
-    pub grants: Grants,
+    /// What it may touch; shared, because a device may have very many.
+    pub grants: Arc<Grants>,
     /// How replies are dressed; `None`: by User-Agent.
     pub profile: Option<Profile>,
     /// What it may do beyond the ordinary.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::Ipv6Addr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use nicgate_logic::device::{Allowances, Device, Generation, Grants, Origin, Profile};
@@ -112,7 +113,7 @@ pub(super) fn read_devices(
         section.finish(false);
         devices.extend(id.map(|id| Device {
             id: id.value,
-            grants: Grants::new(hosts),
+            grants: Arc::new(Grants::new(hosts)),
             profile: profile.map(|at| at.value),
             allowances,
             generation: Generation::default(),
