@@ -125,7 +125,7 @@ pub struct Served {
     child: Child,
     lines: Arc<Mutex<Vec<String>>>,
     reader: Option<JoinHandle<()>>,
-    /// How long it took from nothing to `started`.
+    /// How long it took from nothing to `started` in the log, whose lines wait for up to a tenth of a second.
     pub start_time: Duration,
     /// Where HTTPS is spoken.
     pub https: Vec<SocketAddr>,
