@@ -3,3 +3,4 @@
 
 mod cloudflare;
 mod conformance;
+mod kill;

@@ -1,7 +1,7 @@
 //! Speaking to a gateway byte by byte, the way stories need it: HTTP over TLS without a client library that
 //! would smooth anything, and DNS through an independent library.
 
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::path::Path;
 use std::str::FromStr as _;
@@ -22,6 +22,7 @@ pub struct Request {
     headers: Vec<(String, String)>,
     body: String,
     has_host: bool,
+    is_last: bool,
 }
 
 impl Request {
@@ -35,6 +36,7 @@ impl Request {
             headers: Vec::new(),
             body: String::new(),
             has_host: true,
+            is_last: true,
         }
     }
 
@@ -62,6 +64,13 @@ impl Request {
         self
     }
 
+    /// Without `Connection: close`, for a [`Connection`] that goes on.
+    #[must_use]
+    pub fn keep_alive(mut self) -> Self {
+        self.is_last = false;
+        self
+    }
+
     /// One more header field.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
@@ -80,7 +89,7 @@ impl Request {
         for (name, value) in &self.headers {
             text += &format!("{name}: {value}\r\n");
         }
-        if self.version == "HTTP/1.1" {
+        if self.version == "HTTP/1.1" && self.is_last {
             text += "Connection: close\r\n";
         }
         if !self.body.is_empty() {
@@ -158,6 +167,52 @@ pub fn exchange(server: SocketAddr, ca: &Path, bytes: &[u8]) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
+/// A TLS connection that may serve one request after the other.
+pub struct Connection {
+    stream: rustls::StreamOwned<rustls::ClientConnection, TcpStream>,
+    server: SocketAddr,
+}
+
+impl Connection {
+    /// Connects; the handshake comes with the first request.
+    ///
+    /// # Errors
+    /// When nobody listens.
+    ///
+    /// # Panics
+    /// When the TLS library refuses its own configuration.
+    pub fn open(server: SocketAddr, config: &Arc<rustls::ClientConfig>) -> io::Result<Self> {
+        let name = ServerName::try_from("localhost").expect("a name");
+        let tls = rustls::ClientConnection::new(Arc::clone(config), name).expect("a TLS client");
+        let socket = TcpStream::connect(server)?;
+        socket.set_read_timeout(Some(Duration::from_secs(30)))?;
+        socket.set_nodelay(true)?;
+        Ok(Self { stream: rustls::StreamOwned::new(tls, socket), server })
+    }
+
+    /// Sends a request and reads its answer, as long as the answer says it is.
+    ///
+    /// # Errors
+    /// When the connection ends before the answer does.
+    pub fn ask(&mut self, request: &Request) -> io::Result<Answer> {
+        self.stream.write_all(&request.bytes(self.server))?;
+        let mut text = Vec::new();
+        loop {
+            let mut buffer = [0; 4096];
+            let length = self.stream.read(&mut buffer)?;
+            if length == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            text.extend_from_slice(&buffer[..length]);
+            let answer = Answer::read(&String::from_utf8_lossy(&text));
+            let whole = answer.header("content-length").and_then(|length| length.parse().ok());
+            if whole.is_some_and(|whole: usize| answer.body.len() >= whole) {
+                return Ok(answer);
+            }
+        }
+    }
+}
+
 /// Asks a name server over UDP with an independent library; the data of all answers, sorted.
 #[must_use]
 pub fn resolve(server: SocketAddr, name: &str, record_type: &str) -> Vec<String> {
@@ -170,13 +225,39 @@ pub fn resolve(server: SocketAddr, name: &str, record_type: &str) -> Vec<String>
 /// Asks a name server over UDP; the whole message.
 #[must_use]
 pub fn query(server: SocketAddr, name: &str, record_type: &str) -> Message {
+    ask(server, &question(name, record_type)).expect("the name server answers")
+}
+
+/// A question as a stub resolver puts it.
+#[must_use]
+pub fn question(name: &str, record_type: &str) -> Message {
     let name = Name::from_ascii(format!("{name}.")).expect("a name");
     let mut message = Message::new(0x4e49, MessageType::Query, OpCode::Query);
     message.add_query(Query::query(name, RecordType::from_str(record_type).expect("a record type")));
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
-    socket.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout is set");
-    socket.send_to(&message.to_vec().expect("a query"), server).expect("the query is sent");
+    message
+}
+
+/// Sends a message over UDP and reads the reply; like every resolver it asks again when none comes.
+///
+/// # Errors
+/// When none comes within five seconds.
+///
+/// # Panics
+/// When the other library cannot read it.
+pub fn ask(server: SocketAddr, message: &Message) -> io::Result<Message> {
+    let socket = UdpSocket::bind("127.0.0.1:0")?;
+    socket.set_read_timeout(Some(Duration::from_millis(500)))?;
+    // Connected, so that a server that is gone is noticed.
+    socket.connect(server)?;
     let mut buffer = [0; 4096];
-    let (length, _) = socket.recv_from(&mut buffer).expect("the name server answers");
-    Message::from_vec(&buffer[..length]).expect("an answer that another library can read")
+    let mut tries = 0;
+    let length = loop {
+        socket.send(&message.to_vec().expect("a message"))?;
+        tries += 1;
+        match socket.recv(&mut buffer) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && tries < 10 => {}
+            ended => break ended?,
+        }
+    };
+    Ok(Message::from_vec(&buffer[..length]).expect("an answer that another library can read"))
 }

@@ -109,7 +109,9 @@ pub fn of_update(answer: &Answer, dress: Dress, retry_after: Duration) -> Reply 
         }
         _ => {}
     }
-    reply
+    // Where a message that breaks HTTP ends is anybody's guess: nothing after it is read.
+    let is_broken = answer.lines.iter().any(|line| matches!(line.ending, Ending::Refused(Refusal::BadHttp)));
+    if is_broken { reply.closing() } else { reply }
 }
 
 /// Several hosts have one status: 200 as soon as one of them succeeded (207 where the status is all that is read
@@ -341,7 +343,8 @@ mod tests {
                 let retry = if status == 503 || status == 429 { "30" } else { "" };
                 assert_eq!(header(&reply, "retry-after"), retry, "{ending:?} for {dress:?}");
                 assert_eq!(header(&reply, "allow"), if status == 405 { "GET, POST" } else { "" });
-                assert_eq!(header(&reply, "connection"), "");
+                let connection = if ending == no(Refusal::BadHttp) { "close" } else { "" };
+                assert_eq!(header(&reply, "connection"), connection, "{ending:?} for {dress:?}");
             }
         }
     }
