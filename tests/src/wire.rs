@@ -1,7 +1,7 @@
 //! Speaking to a gateway byte by byte, the way stories need it: HTTP over TLS without a client library that
 //! would smooth anything, and DNS through an independent library.
 
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::path::Path;
 use std::str::FromStr as _;
@@ -22,6 +22,7 @@ pub struct Request {
     headers: Vec<(String, String)>,
     body: String,
     has_host: bool,
+    is_kept: bool,
 }
 
 impl Request {
@@ -35,6 +36,7 @@ impl Request {
             headers: Vec::new(),
             body: String::new(),
             has_host: true,
+            is_kept: false,
         }
     }
 
@@ -62,6 +64,13 @@ impl Request {
         self
     }
 
+    /// Without `Connection: close`.
+    #[must_use]
+    pub fn kept(mut self) -> Self {
+        self.is_kept = true;
+        self
+    }
+
     /// One more header field.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
@@ -80,7 +89,7 @@ impl Request {
         for (name, value) in &self.headers {
             text += &format!("{name}: {value}\r\n");
         }
-        if self.version == "HTTP/1.1" {
+        if self.version == "HTTP/1.1" && !self.is_kept {
             text += "Connection: close\r\n";
         }
         if !self.body.is_empty() {
@@ -145,17 +154,81 @@ pub fn over_tls(server: SocketAddr, ca: &Path, request: &Request) -> Answer {
 /// Sends bytes over TLS and reads until the other end closes.
 #[must_use]
 pub fn exchange(server: SocketAddr, ca: &Path, bytes: &[u8]) -> String {
-    let name = ServerName::try_from("localhost").expect("a name");
-    let mut tls = rustls::ClientConnection::new(tls_config(ca), name).expect("a TLS client");
-    let mut socket = TcpStream::connect(server).expect("the gateway listens");
-    socket.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout is set");
-    let _ = socket.set_nodelay(true);
-    let mut stream = rustls::Stream::new(&mut tls, &mut socket);
-    let _ = stream.write_all(bytes);
-    let mut answer = Vec::new();
-    // A connection that is cut instead of closed still has an answer to look at.
-    let _ = stream.read_to_end(&mut answer);
-    String::from_utf8_lossy(&answer).into_owned()
+    let mut connection = Connection::secure(server, ca);
+    connection.send(bytes);
+    connection.rest()
+}
+
+/// Sends bytes in clear and reads until the other end closes.
+#[must_use]
+pub fn exchange_in_clear(server: SocketAddr, bytes: &[u8]) -> String {
+    let mut connection = Connection::plain(server);
+    connection.send(bytes);
+    connection.rest()
+}
+
+trait Duplex: Read + Write + Send {}
+impl<T: Read + Write + Send> Duplex for T {}
+
+/// A connection that is kept.
+pub struct Connection(Box<dyn Duplex>);
+
+impl Connection {
+    /// In clear.
+    #[must_use]
+    pub fn plain(server: SocketAddr) -> Self {
+        let socket = TcpStream::connect(server).expect("the gateway listens");
+        socket.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout is set");
+        let _ = socket.set_nodelay(true);
+        Self(Box::new(socket))
+    }
+
+    /// Over TLS, to `localhost`. The handshake begins with the first byte that is sent.
+    #[must_use]
+    pub fn secure(server: SocketAddr, ca: &Path) -> Self {
+        Self::tls(server, tls_config(ca), "localhost")
+    }
+
+    /// Over TLS as `config` says. To an address no name is sent.
+    #[must_use]
+    pub fn tls(server: SocketAddr, config: Arc<rustls::ClientConfig>, name: &str) -> Self {
+        let name = ServerName::try_from(name.to_owned()).expect("a name");
+        let tls = rustls::ClientConnection::new(config, name).expect("a TLS client");
+        let socket = TcpStream::connect(server).expect("the gateway listens");
+        socket.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout is set");
+        let _ = socket.set_nodelay(true);
+        Self(Box::new(rustls::StreamOwned::new(tls, socket)))
+    }
+
+    /// Sends bytes; whether anybody still listens shows in the answer.
+    pub fn send(&mut self, bytes: &[u8]) {
+        let _ = self.0.write_all(bytes).and_then(|()| self.0.flush());
+    }
+
+    /// One answer, as long as its Content-Length says; status 0 when the other end closed instead.
+    pub fn answer(&mut self) -> Answer {
+        let mut head = Vec::new();
+        let mut byte = [0];
+        while !head.ends_with(b"\r\n\r\n") {
+            if !matches!(self.0.read(&mut byte), Ok(1)) {
+                break;
+            }
+            head.push(byte[0]);
+        }
+        let mut answer = Answer::read(&String::from_utf8_lossy(&head));
+        let length = answer.header("content-length").and_then(|value| value.parse().ok()).unwrap_or(0);
+        let mut body = vec![0; length];
+        let _ = self.0.read_exact(&mut body);
+        answer.body = String::from_utf8_lossy(&body).into_owned();
+        answer
+    }
+
+    /// What comes until the other end closes. A connection that is cut instead still has an answer to look at.
+    pub fn rest(&mut self) -> String {
+        let mut bytes = Vec::new();
+        let _ = self.0.read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
 }
 
 /// Asks a name server over UDP with an independent library; the data of all answers, sorted.
