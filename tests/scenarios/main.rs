@@ -3,3 +3,8 @@
 
 mod cloudflare;
 mod conformance;
+mod floors;
+mod manners;
+mod peer;
+mod provider_down;
+mod tls;
