@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use nicgate_logic::device::Device;
 use nicgate_logic::policy::Policy;
-use nicgate_protocol::DeviceId;
+use nicgate_protocol::{DeviceId, MasterKey};
 
 pub use self::report::{Mistake, Mistakes, Place, Position};
 pub use self::server::{Dns, Limits, LogForm, Server, Tls};
@@ -95,6 +95,10 @@ impl Settings {
             old.max_connections_per_source == new.max_connections_per_source,
             "[server] max_connections_per_source",
         );
+        compare(old.log == new.log, "[server] log");
+        let fingerprint =
+            |server: &Server| server.master_key.as_ref().map(|key| MasterKey::new(key.expose()).fingerprint());
+        compare(fingerprint(old) == fingerprint(new), "the master key");
         compare(self.tls == newer.tls, "[tls]");
         compare(self.dns.as_ref().map(|dns| &dns.listen) == newer.dns.as_ref().map(|dns| &dns.listen), "[dns] listen");
         changed
