@@ -2,7 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
 
 mod cloudflare;
+mod configuration;
 mod conformance;
+mod demo;
 mod floors;
 mod manners;
 mod peer;

@@ -2,11 +2,11 @@
 //! kept connections, health, and the log.
 
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nicgate_tests::fake_cloudflare::{FakeCloudflare, TOKEN, ZONE_ID};
 use nicgate_tests::wire::{self, Connection};
-use nicgate_tests::{Answer, House, PLAIN, Request};
+use nicgate_tests::{Answer, House, PLAIN, Request, Stopwatch};
 use serde_json::Value;
 
 /// [`PLAIN`], and `cloud.test` at a fake provider; `server` goes into `[server]`.
@@ -64,7 +64,7 @@ fn stopping_closes_idle_connections_and_answers_who_waits() {
     let mut idle = Connection::secure(server, &house.ca());
     idle.send(&Request::get("/myip").kept().bytes(server));
     assert_eq!(idle.answer().body, "127.0.0.1\n");
-    let begun = Instant::now();
+    let begun = Stopwatch::start();
     house.stop_while(|| {
         assert_eq!(idle.rest(), "");
         assert!(begun.elapsed() < Duration::from_secs(2), "an idle connection waited {:?}", begun.elapsed());
@@ -105,7 +105,7 @@ fn even_a_patient_gateway_answers_everybody_before_it_stops() {
     let mut house = House::with("patient", &with_cloud(&fake, "reply_deadline = \"60s\""));
     fake.falls_silent();
     let mut waiting = under_way(&house, &fake, 2);
-    let begun = Instant::now();
+    let begun = Stopwatch::start();
     house.stop_while(|| {
         for connection in &mut waiting {
             let answer = connection.answer();
@@ -164,7 +164,7 @@ fn one_source_has_its_share_of_connections_and_no_more() {
 #[test]
 fn a_silent_connection_is_closed_after_a_while_and_keeps_nobody_waiting() {
     let house = House::new("silent");
-    let begun = Instant::now();
+    let begun = Stopwatch::start();
     let mut silent = Connection::plain(house.https());
     let mut kept = Connection::secure(house.https(), &house.ca());
     kept.send(&Request::get("/myip").kept().bytes(house.https()));

@@ -1,11 +1,11 @@
 //! Updates of a zone that lives at a provider, and what becomes of them when that provider is down, slow, or says no:
 //! nobody is told `good` too early, nothing recorded is forgotten, and nobody is punished for asking again.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nicgate_tests::fake_cloudflare::{FakeCloudflare, TOKEN, ZONE_ID};
 use nicgate_tests::wire::Connection;
-use nicgate_tests::{Answer, House, Request, program, run, text};
+use nicgate_tests::{Answer, House, Request, Stopwatch, program, run, text};
 
 /// `home.test` at one fake, `other.test` at another, `own.test` at home. Limits are on: nobody may run into them.
 fn house(name: &str, fake: &FakeCloudflare, other: &FakeCloudflare, token: &str) -> House {
@@ -204,7 +204,7 @@ fn a_slow_provider_delays_its_own_hosts_alone() {
     let request = request.header("Authorization", &story.house.basic("box"));
     waiting.send(&request.bytes(server));
     story.house.wait_until("the slow provider is asked", |_| story.fake.call_count() > 0);
-    let begun = Instant::now();
+    let begun = Stopwatch::start();
     assert_eq!(story.update("a.other.test", "192.0.2.2").body, "good 192.0.2.2\n");
     assert_eq!(story.update("a.own.test", "192.0.2.3").body, "good 192.0.2.3\n");
     assert!(begun.elapsed() < Duration::from_millis(900), "{:?}", begun.elapsed());

@@ -3,11 +3,11 @@
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nicgate::http::tls::development_ca;
 use nicgate_tests::wire::{self, Connection};
-use nicgate_tests::{Answer, Folder, House, PLAIN, Request, run, text, tool};
+use nicgate_tests::{Answer, Folder, House, PLAIN, Request, Stopwatch, run, text, tool};
 
 const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
@@ -74,7 +74,7 @@ fn curl_takes_it_with_the_ca_and_refuses_it_without() {
 #[test]
 fn http_at_a_tls_door_is_closed_and_does_not_hang() {
     let house = House::new("http-at-tls");
-    let begun = Instant::now();
+    let begun = Stopwatch::start();
     let said = wire::exchange_in_clear(house.https(), b"GET /myip HTTP/1.1\r\nHost: a\r\n\r\n");
     assert!(!said.contains("HTTP/"), "{said}");
     assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
@@ -83,7 +83,7 @@ fn http_at_a_tls_door_is_closed_and_does_not_hang() {
 #[test]
 fn tls_at_a_door_in_clear_is_closed_and_does_not_hang() {
     let house = House::with("tls-at-http", &format!("plain_listen = [\"127.0.0.1:0\"]\n{PLAIN}"));
-    let begun = Instant::now();
+    let begun = Stopwatch::start();
     assert_eq!(wire::exchange(house.plain(), &house.ca(), b"GET /myip HTTP/1.0\r\n\r\n"), "");
     assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
 }
@@ -108,7 +108,7 @@ fn a_new_certificate_is_served_at_once_and_nobody_is_cut_off() {
     let mut kept = Connection::secure(house.https(), &house.ca());
     kept.send(&Request::get("/myip").kept().bytes(house.https()));
     assert_eq!(kept.answer().status, 200);
-    let begun = Instant::now();
+    let begun = Stopwatch::start();
     // As certbot's hook would: one file after the other.
     copy(new.path(), house.folder(), "server.crt");
     copy(new.path(), house.folder(), "server.key");

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use nicgate::clock::Clock;
@@ -97,6 +97,24 @@ impl Hands {
     #[must_use]
     pub fn now(&self) -> Now {
         *self.0.lock().expect("nobody panics with the hands of the clock")
+    }
+}
+
+/// Measures how long the real gateway takes in real time; the only clock here that no story sets.
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// Starts it.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "deadlines of real sockets are measured by the real clock")]
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// How long since then.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.0.elapsed()
     }
 }
 
