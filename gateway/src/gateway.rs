@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 
 use crate::admin::control::Control;
 use crate::clock::Clock;
-use crate::config::{self, Settings, Tls};
+use crate::config::{self, Settings, Stamp, Tls};
 use crate::desk::{Desk, DeskError, Order, Report};
 use crate::dns::{self, ZoneHead, Zones};
 use crate::entropy;
@@ -520,25 +520,20 @@ async fn tidy(gateway: Arc<Gateway>) {
 
 /// Reads the configuration again when its file changes, or when somebody asks. A bad file changes nothing.
 async fn watch_configuration(gateway: Arc<Gateway>, file: PathBuf, mut reloads: watch::Receiver<()>) {
-    let mut seen = fingerprint(&file);
+    // Not the file that is there now: it may have changed since it was read.
+    let mut seen = gateway.desk.settings.load().stamp;
     loop {
         let is_asked = tokio::select! {
             asked = reloads.changed() => asked.is_ok(),
             () = tokio::time::sleep(LOOK_EVERY) => false,
         };
-        let stamp = fingerprint(&file);
+        let stamp = Stamp::of(&file);
         if !is_asked && stamp == seen {
             continue;
         }
         seen = stamp;
         reload(&gateway, &file);
     }
-}
-
-/// What tells one version of a file from another: when it was written, and how long it is.
-fn fingerprint(file: &Path) -> Option<(std::time::SystemTime, u64)> {
-    let metadata = std::fs::metadata(file).ok()?;
-    Some((metadata.modified().ok()?, metadata.len()))
 }
 
 fn reload(gateway: &Gateway, file: &Path) {

@@ -131,6 +131,17 @@ fn what_counts_from_the_next_start_on_is_known() {
 }
 
 #[test]
+fn settings_know_the_version_of_their_file() {
+    let folder = Folder::new("stamp");
+    let file = folder.write("gateway.toml", GOOD);
+    let Ok(settings) = load(&file, &nothing) else { panic!("the good file is good") };
+    assert!(settings.stamp.is_some() && settings.stamp == Stamp::of(&file));
+    folder.write("gateway.toml", format!("{GOOD}\n"));
+    assert_ne!(settings.stamp, Stamp::of(&file));
+    assert_eq!(Stamp::of(&folder.0.join("none")), None);
+}
+
+#[test]
 fn a_mistyped_type_is_recognised() {
     assert_eq!(
         said_with("type = \"embedded\"", "typ = \"embedded\"\ntoken = \"x\"\nurl = \"y\""),
