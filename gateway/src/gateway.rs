@@ -39,6 +39,9 @@ use crate::store::StoreError;
 
 /// How often budgets that are full again are forgotten.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
+/// How long a stopping gateway lets requests wait for their providers before it stops pushing, too. Together with the
+/// time that pushes on their way then have, less than [`crate::http::STOP_DEADLINE`].
+const PUSH_PATIENCE: Duration = Duration::from_secs(4);
 
 /// The running gateway, as requests see it.
 pub struct Gateway {
@@ -317,9 +320,18 @@ impl Running {
     /// Stops: no new connections, requests under way finish within a bound, what is recorded stays recorded.
     pub async fn stop(mut self) {
         self.stop.send_replace(true);
-        while self.doors.join_next().await.is_some() {}
-        self.chores.shutdown().await;
-        self.gateway.reconciler.stop().await;
+        let reconciler = Arc::clone(&self.gateway.reconciler);
+        let doors = &mut self.doors;
+        let all_left = async { while doors.join_next().await.is_some() {} };
+        tokio::pin!(all_left);
+        if tokio::time::timeout(PUSH_PATIENCE, &mut all_left).await.is_err() {
+            // Whoever still waits for a provider hears "not yet" before the doors close on them.
+            tokio::join!(all_left, reconciler.stop());
+            self.chores.shutdown().await;
+        } else {
+            self.chores.shutdown().await;
+            reconciler.stop().await;
+        }
         if let Some(name_server) = self.name_server.take() {
             // Its threads look up every half second; nobody else waits meanwhile.
             let _ = tokio::task::spawn_blocking(move || name_server.stop()).await;

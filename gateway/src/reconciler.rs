@@ -290,7 +290,7 @@ impl Reconciler {
         Some(match inner.plan.standing(primary, hostname, ticket.number) {
             Standing::Applied => Ok(Settled::Confirmed),
             Standing::Refused => Ok(Settled::Refused),
-            Standing::Pending(at) if at > until => Ok(Settled::NotYet),
+            Standing::Pending(at) if at > until || inner.is_stopping => Ok(Settled::NotYet),
             Standing::Pending(_) => {
                 let (tell, wait) = oneshot::channel();
                 let waiters = inner.waiters.entry((Arc::clone(primary), hostname.clone())).or_default();

@@ -87,7 +87,7 @@ fn log_update(gateway: &Gateway, raw: &RawRequest, answer: &Answer, status: Stat
             ("why", Value::Shown(&why)),
             ("peer", peer),
             ("method", Value::Text(cut(raw.method.as_str(), 16))),
-            ("path", Value::Text(cut(raw.target.path(), LOGGED))),
+            ("path", Value::Shown(&SaidPath(raw.target.path()))),
             ("agent", Value::Text(agent)),
             ("status", code),
         ];
@@ -148,6 +148,29 @@ impl fmt::Display for Why<'_> {
     }
 }
 
+/// The path of a request that is none of ours may hold a secret: a query behind a wrong mark (`/nic/update&password=…`,
+/// `/update%3Fpassword=…`), or a token where other services want it (`/update/name/token`). So of such a path only what
+/// is a plain word is told: up to the first mark, and long words as `…`.
+struct SaidPath<'a>(&'a str);
+
+impl fmt::Display for SaidPath<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// Shorter than any password or key of ours.
+        const LONGEST_WORD: usize = 16;
+        if Endpoint::of_path(self.0).is_some() {
+            return f.write_str(cut(self.0, LOGGED));
+        }
+        let is_mark = |letter: char| !(letter.is_ascii_alphanumeric() || "/._-".contains(letter));
+        let plain = self.0.split(is_mark).next().unwrap_or_default();
+        for (index, word) in cut(plain, LOGGED).split('/').enumerate() {
+            let gap = if index == 0 { "" } else { "/" };
+            let word = if word.len() > LONGEST_WORD { "…" } else { word };
+            write!(f, "{gap}{word}")?;
+        }
+        f.write_str(if plain.len() < self.0.len() { "…" } else { "" })
+    }
+}
+
 /// The address parameters as they were sent. Never the raw query: it may hold a password.
 struct SaidAddresses<'a>(&'a RawRequest);
 
@@ -165,5 +188,27 @@ impl fmt::Display for SaidAddresses<'_> {
             }
         }
         if gap.is_empty() { f.write_str("no address") } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_told_without_what_may_be_secret() {
+        for (path, told) in [
+            ("/nic/update", "/nic/update"),
+            ("/%5C/nic/update", "/%5C/nic/update"),
+            ("/wp-login.php", "/wp-login.php"),
+            ("/", "/"),
+            ("/nic/update&password=secret", "/nic/update…"),
+            ("/%2Fupdate%3Fhostname=a&password=secret", "/…"),
+            ("/update/home/z4Fp0FyyATBLKCc3sv7AxU", "/update/home/…"),
+            ("/z4Fp0FyyATBLKCc3sv7AxU/x", "/…/x"),
+            ("secret:word", "secret…"),
+        ] {
+            assert_eq!(SaidPath(path).to_string(), told);
+        }
     }
 }

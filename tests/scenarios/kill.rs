@@ -153,7 +153,7 @@ fn send_next(
     let (v4, v6) = addresses(host.sent);
     let target = format!("/nic/update?hostname={}&myip={v4},{v6}", name(index));
     let request = Request::get(&target).header("Authorization", authorization);
-    let answer = open.ask(&if stays { request.keep_alive() } else { request })?;
+    let answer = open.ask(&if stays { request.kept() } else { request })?;
     assert_eq!((answer.status, answer.body), (200, format!("good {v4},{v6}\n")), "{target}");
     host.known = host.sent;
     host.goods += 1;

@@ -2,5 +2,12 @@
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
 
 mod cloudflare;
+mod configuration;
 mod conformance;
+mod demo;
+mod floors;
 mod kill;
+mod manners;
+mod peer;
+mod provider_down;
+mod tls;

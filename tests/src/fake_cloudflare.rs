@@ -17,6 +17,8 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
 
 /// The id of its only zone.
 pub const ZONE_ID: &str = "023e105f4ecef8ad9ca31a8372d0c353";
@@ -43,6 +45,17 @@ pub enum Mishap {
     SendsHalf,
 }
 
+/// How it feels, until told otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mood {
+    /// Does what it is asked, but for [`Mishap`]s.
+    Well,
+    /// Answers 503 to everything.
+    Down,
+    /// Takes requests and says nothing until it is well again.
+    Silent,
+}
+
 #[derive(Default)]
 struct World {
     records: Vec<Value>,
@@ -57,6 +70,9 @@ struct World {
 pub struct FakeCloudflare {
     address: SocketAddr,
     world: Arc<Mutex<World>>,
+    mood: Arc<watch::Sender<Mood>>,
+    #[expect(dead_code, reason = "holds what it runs on, where that is its own")]
+    runtime: Option<Arc<Runtime>>,
 }
 
 impl FakeCloudflare {
@@ -67,7 +83,8 @@ impl FakeCloudflare {
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
         let address = listener.local_addr().expect("a bound listener has an address");
-        let fake = Self { address, world: Arc::default() };
+        let mood = Arc::new(watch::Sender::new(Mood::Well));
+        let fake = Self { address, world: Arc::default(), mood, runtime: None };
         let serving = fake.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -82,6 +99,32 @@ impl FakeCloudflare {
             }
         });
         fake
+    }
+
+    /// Starts it on a runtime of its own, for stories that are not async; it lives as long as its handle.
+    ///
+    /// # Panics
+    /// When the system gives no runtime, or loopback no listener.
+    #[must_use]
+    pub fn start_apart() -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = Arc::new(runtime.expect("a runtime"));
+        Self { runtime: Some(Arc::clone(&runtime)), ..runtime.block_on(Self::start()) }
+    }
+
+    /// From now on, answers 503 to everything.
+    pub fn goes_down(&self) {
+        self.mood.send_replace(Mood::Down);
+    }
+
+    /// From now on, takes requests and says nothing.
+    pub fn falls_silent(&self) {
+        self.mood.send_replace(Mood::Silent);
+    }
+
+    /// From now on, works again; what was taken meanwhile is answered.
+    pub fn recovers(&self) {
+        self.mood.send_replace(Mood::Well);
     }
 
     /// The base URL to configure.
@@ -116,6 +159,12 @@ impl FakeCloudflare {
         std::mem::take(&mut self.lock().calls)
     }
 
+    /// How many calls there were since the last look, which this is not.
+    #[must_use]
+    pub fn call_count(&self) -> usize {
+        self.lock().calls.len()
+    }
+
     /// What a caller did that the real one would not have liked. Empty when all is well.
     #[must_use]
     pub fn mistakes(&self) -> Vec<String> {
@@ -145,8 +194,14 @@ impl FakeCloudflare {
         let target = head.uri.path_and_query().map_or("", |target| target.as_str()).to_owned();
         let token = head.headers.get("authorization").and_then(|value| value.to_str().ok());
         let is_json = head.headers.get("content-type").is_some_and(|value| value == "application/json");
+        let call = format!("{} {}", head.method, target.strip_prefix("/client/v4").unwrap_or(&target));
+        self.lock().calls.push(call);
+        let mut moods = self.mood.subscribe();
+        let mood = *moods.wait_for(|mood| *mood != Mood::Silent).await.map_err(|_| Cut)?;
+        if mood == Mood::Down {
+            return Ok(response(503, None, Bytes::from_static(b"upstream connect error"), false));
+        }
         let mut world = self.lock();
-        world.calls.push(format!("{} {}", head.method, target.strip_prefix("/client/v4").unwrap_or(&target)));
         if !head.headers.get("user-agent").is_some_and(|agent| agent.as_bytes().starts_with(b"nicgate/")) {
             world.mistakes.push("no User-Agent of our own".to_owned());
         }

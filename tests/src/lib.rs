@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use nicgate::clock::Clock;
@@ -100,6 +100,24 @@ impl Hands {
     }
 }
 
+/// Measures how long the real gateway takes in real time; the only clock here that no story sets.
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// Starts it.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "deadlines of real sockets are measured by the real clock")]
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// How long since then.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
 /// Where log lines are collected.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -132,26 +150,16 @@ impl House {
         Self::with(name, PLAIN)
     }
 
-    /// A gateway with other sections; `[server]`'s ports, `[tls]` and `[dns]` are the harness'. What `sections`
-    /// says above its first `[` goes into `[server]`.
+    /// A gateway with other sections; `[server]`'s ports, `[tls]` and `[dns]` are the harness' unless `sections`
+    /// has its own. What `sections` says above its first section goes into `[server]`.
     #[must_use]
     pub fn with(name: &str, sections: &str) -> Self {
         let folder = Folder::new(name);
         nicgate::http::tls::development_ca(folder.path(), &["localhost", "127.0.0.1", "::1"].map(str::to_owned))
             .expect("a development CA is made");
         let hands = Hands(Arc::new(Mutex::new(Now { wall: NOON, uptime: Duration::from_secs(3600) })));
-        let mut house = Self {
-            runtime: tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(2)
-                .enable_all()
-                .build()
-                .expect("a runtime"),
-            running: None,
-            writer: None,
-            lines: Lines::default(),
-            folder,
-            hands,
-        };
+        let mut house =
+            Self { runtime: runtime(), running: None, writer: None, lines: Lines::default(), folder, hands };
         house.write_configuration(sections);
         house.start();
         house
@@ -201,6 +209,28 @@ impl House {
         self.writer = None;
     }
 
+    /// Ends the gateway as a crash does: whatever it was about to do is not done. What the disk has, it keeps.
+    ///
+    /// # Panics
+    /// When the system gives no other runtime.
+    pub fn crash(&mut self) {
+        let running = self.running.take();
+        let runtime = std::mem::replace(&mut self.runtime, runtime());
+        runtime.shutdown_timeout(Duration::from_secs(5));
+        drop(running);
+        self.writer = None;
+    }
+
+    /// Runs `ask` while the gateway stops, which begins a moment before.
+    pub fn stop_while<T>(&mut self, ask: impl FnOnce() -> T) -> T {
+        let running = self.running.take().expect("the gateway runs");
+        let stopping = self.runtime.spawn(running.stop());
+        let answer = ask();
+        self.runtime.block_on(stopping).expect("stopping does not panic");
+        self.writer = None;
+        answer
+    }
+
     /// What runs.
     #[must_use]
     pub fn running(&self) -> &Running {
@@ -211,6 +241,18 @@ impl House {
     #[must_use]
     pub fn https(&self) -> SocketAddr {
         self.running().https[0]
+    }
+
+    /// Where plain HTTP is spoken.
+    #[must_use]
+    pub fn plain(&self) -> SocketAddr {
+        self.running().plain[0]
+    }
+
+    /// The CA that vouches for the gateway.
+    #[must_use]
+    pub fn ca(&self) -> PathBuf {
+        self.folder.path().join("ca.crt")
     }
 
     /// Where the name server listens.
@@ -280,20 +322,38 @@ impl House {
     }
 }
 
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
+}
+
 impl Drop for House {
     fn drop(&mut self) {
         self.stop();
     }
 }
 
-/// A configuration file: what every story's gateway has, and `sections`. What those say above their first `[` goes
-/// into `[server]`.
+/// A configuration file: `sections`, and what every story's gateway has where they say nothing else. What they say
+/// above their first section goes into `[server]`.
 #[must_use]
 pub fn configuration_text(sections: &str) -> String {
-    let (server, rest) = sections.split_at(sections.find('[').unwrap_or(sections.len()));
-    format!(
-        "[server]\nlisten = [\"127.0.0.1:0\"]\ndata_dir = \"data\"\n{server}\n[tls]\ncert_file = \"server.crt\"\nkey_file = \"server.key\"\n\n[dns]\nlisten = [\"127.0.0.1:0\"]\n\n{rest}"
-    )
+    let start = if sections.starts_with('[') { 0 } else { sections.find("\n[").map_or(sections.len(), |at| at + 1) };
+    let (server, rest) = sections.split_at(start);
+    let mut text = String::from("[server]\n");
+    for (key, value) in [("listen", "[\"127.0.0.1:0\"]"), ("data_dir", "\"data\"")] {
+        if !server.lines().any(|line| line.starts_with(&format!("{key} ="))) {
+            text += &format!("{key} = {value}\n");
+        }
+    }
+    text += server;
+    for (title, keys) in [
+        ("\n[tls]\n", "cert_file = \"server.crt\"\nkey_file = \"server.key\"\n"),
+        ("\n[dns]\n", "listen = [\"127.0.0.1:0\"]\n"),
+    ] {
+        if !format!("\n{rest}").contains(title) {
+            text += &format!("{title}{keys}");
+        }
+    }
+    text + "\n" + rest
 }
 
 /// What a name server says, as `dig +short` prints it, sorted. The wire format is somebody else's library.

@@ -1,7 +1,7 @@
 //! Speaking to a gateway byte by byte, the way stories need it: HTTP over TLS without a client library that
 //! would smooth anything, and DNS through an independent library.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::path::Path;
 use std::str::FromStr as _;
@@ -22,7 +22,7 @@ pub struct Request {
     headers: Vec<(String, String)>,
     body: String,
     has_host: bool,
-    is_last: bool,
+    is_kept: bool,
 }
 
 impl Request {
@@ -36,7 +36,7 @@ impl Request {
             headers: Vec::new(),
             body: String::new(),
             has_host: true,
-            is_last: true,
+            is_kept: false,
         }
     }
 
@@ -64,10 +64,10 @@ impl Request {
         self
     }
 
-    /// Without `Connection: close`, for a [`Connection`] that goes on.
+    /// Without `Connection: close`.
     #[must_use]
-    pub fn keep_alive(mut self) -> Self {
-        self.is_last = false;
+    pub fn kept(mut self) -> Self {
+        self.is_kept = true;
         self
     }
 
@@ -89,7 +89,7 @@ impl Request {
         for (name, value) in &self.headers {
             text += &format!("{name}: {value}\r\n");
         }
-        if self.version == "HTTP/1.1" && self.is_last {
+        if self.version == "HTTP/1.1" && !self.is_kept {
             text += "Connection: close\r\n";
         }
         if !self.body.is_empty() {
@@ -154,27 +154,58 @@ pub fn over_tls(server: SocketAddr, ca: &Path, request: &Request) -> Answer {
 /// Sends bytes over TLS and reads until the other end closes.
 #[must_use]
 pub fn exchange(server: SocketAddr, ca: &Path, bytes: &[u8]) -> String {
-    let name = ServerName::try_from("localhost").expect("a name");
-    let mut tls = rustls::ClientConnection::new(tls_config(ca), name).expect("a TLS client");
-    let mut socket = TcpStream::connect(server).expect("the gateway listens");
-    socket.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout is set");
-    let _ = socket.set_nodelay(true);
-    let mut stream = rustls::Stream::new(&mut tls, &mut socket);
-    let _ = stream.write_all(bytes);
-    let mut answer = Vec::new();
-    // A connection that is cut instead of closed still has an answer to look at.
-    let _ = stream.read_to_end(&mut answer);
-    String::from_utf8_lossy(&answer).into_owned()
+    let mut connection = Connection::secure(server, ca);
+    connection.send(bytes);
+    connection.rest()
 }
 
-/// A TLS connection that may serve one request after the other.
+/// Sends bytes in clear and reads until the other end closes.
+#[must_use]
+pub fn exchange_in_clear(server: SocketAddr, bytes: &[u8]) -> String {
+    let mut connection = Connection::plain(server);
+    connection.send(bytes);
+    connection.rest()
+}
+
+fn connect(server: SocketAddr) -> io::Result<TcpStream> {
+    let socket = TcpStream::connect(server)?;
+    socket.set_read_timeout(Some(Duration::from_secs(30)))?;
+    socket.set_nodelay(true)?;
+    Ok(socket)
+}
+
+trait Duplex: Read + Write + Send {}
+impl<T: Read + Write + Send> Duplex for T {}
+
+/// A connection that is kept.
 pub struct Connection {
-    stream: rustls::StreamOwned<rustls::ClientConnection, TcpStream>,
+    stream: Box<dyn Duplex>,
     server: SocketAddr,
 }
 
 impl Connection {
-    /// Connects; the handshake comes with the first request.
+    /// In clear.
+    #[must_use]
+    pub fn plain(server: SocketAddr) -> Self {
+        Self { stream: Box::new(connect(server).expect("the gateway listens")), server }
+    }
+
+    /// Over TLS, to `localhost`. The handshake begins with the first byte that is sent.
+    #[must_use]
+    pub fn secure(server: SocketAddr, ca: &Path) -> Self {
+        Self::tls(server, tls_config(ca), "localhost")
+    }
+
+    /// Over TLS as `config` says. To an address no name is sent.
+    #[must_use]
+    pub fn tls(server: SocketAddr, config: Arc<rustls::ClientConfig>, name: &str) -> Self {
+        let name = ServerName::try_from(name.to_owned()).expect("a name");
+        let tls = rustls::ClientConnection::new(config, name).expect("a TLS client");
+        let socket = connect(server).expect("the gateway listens");
+        Self { stream: Box::new(rustls::StreamOwned::new(tls, socket)), server }
+    }
+
+    /// Over TLS to a gateway that may be gone.
     ///
     /// # Errors
     /// When nobody listens.
@@ -184,32 +215,50 @@ impl Connection {
     pub fn open(server: SocketAddr, config: &Arc<rustls::ClientConfig>) -> io::Result<Self> {
         let name = ServerName::try_from("localhost").expect("a name");
         let tls = rustls::ClientConnection::new(Arc::clone(config), name).expect("a TLS client");
-        let socket = TcpStream::connect(server)?;
-        socket.set_read_timeout(Some(Duration::from_secs(30)))?;
-        socket.set_nodelay(true)?;
-        Ok(Self { stream: rustls::StreamOwned::new(tls, socket), server })
+        Ok(Self { stream: Box::new(rustls::StreamOwned::new(tls, connect(server)?)), server })
     }
 
-    /// Sends a request and reads its answer, as long as the answer says it is.
+    /// Sends a request and reads its answer.
     ///
     /// # Errors
     /// When the connection ends before the answer does.
     pub fn ask(&mut self, request: &Request) -> io::Result<Answer> {
         self.stream.write_all(&request.bytes(self.server))?;
-        let mut text = Vec::new();
-        loop {
-            let mut buffer = [0; 4096];
-            let length = self.stream.read(&mut buffer)?;
-            if length == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
+        self.stream.flush()?;
+        let answer = self.answer();
+        if answer.status == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(answer) }
+    }
+
+    /// Sends bytes; whether anybody still listens shows in the answer.
+    pub fn send(&mut self, bytes: &[u8]) {
+        let _ = self.stream.write_all(bytes).and_then(|()| self.stream.flush());
+    }
+
+    /// One answer, as long as its Content-Length says; status 0 when the other end closed before it was whole.
+    pub fn answer(&mut self) -> Answer {
+        let mut head = Vec::new();
+        let mut byte = [0];
+        while !head.ends_with(b"\r\n\r\n") {
+            if !matches!(self.stream.read(&mut byte), Ok(1)) {
+                break;
             }
-            text.extend_from_slice(&buffer[..length]);
-            let answer = Answer::read(&String::from_utf8_lossy(&text));
-            let whole = answer.header("content-length").and_then(|length| length.parse().ok());
-            if whole.is_some_and(|whole: usize| answer.body.len() >= whole) {
-                return Ok(answer);
-            }
+            head.push(byte[0]);
         }
+        let mut answer = Answer::read(&String::from_utf8_lossy(&head));
+        let length = answer.header("content-length").and_then(|value| value.parse().ok()).unwrap_or(0);
+        let mut body = vec![0; length];
+        if self.stream.read_exact(&mut body).is_err() {
+            answer.status = 0;
+        }
+        answer.body = String::from_utf8_lossy(&body).into_owned();
+        answer
+    }
+
+    /// What comes until the other end closes. A connection that is cut instead still has an answer to look at.
+    pub fn rest(&mut self) -> String {
+        let mut bytes = Vec::new();
+        let _ = self.stream.read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 }
 

@@ -15,6 +15,7 @@ use domain::rdata::A;
 use nicgate_client::{BaseUrl, Settings as ClientSettings, Source, Trust, When};
 use nicgate_protocol::{DeviceId, Hostname};
 use tokio::net::UdpSocket;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::clock::Clock;
 use crate::command::{DONE, DemoArguments, FAILED, complain};
@@ -156,6 +157,10 @@ async fn prove_and_print(running: &Running, folder: &Folder, clock: &Clock, is_o
     let (Some(https), Some(dns)) = (running.https.first().copied(), running.dns.first().copied()) else {
         return Err(Trouble("the gateway listens nowhere".to_owned()));
     };
+    // Caught from the beginning: whoever cannot wait leaves no folder behind either.
+    let deaf = |error: io::Error| trouble("signals cannot be listened to")(&error);
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(deaf)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(deaf)?;
     let master = &running.gateway.desk.master;
     let stay = Stay {
         folder: folder.path.clone(),
@@ -180,7 +185,10 @@ async fn prove_and_print(running: &Running, folder: &Folder, clock: &Clock, is_o
     }
     stay.write_client_files().map_err(|error| trouble("cannot write the client's files")(&error))?;
     println!("{stay}");
-    tokio::signal::ctrl_c().await.map_err(|error| trouble("Ctrl-C cannot be listened to")(&error))
+    tokio::select! {
+        _ = interrupt.recv() => Ok(()),
+        _ = terminate.recv() => Ok(()),
+    }
 }
 
 /// Sends the update of the proof with our own client: found, chosen, signed and read as on any machine.

@@ -299,12 +299,18 @@ impl<'a> Section<'a> {
         Section { reading: self.reading, title, table, span: value.map(Spanned::span), known: Vec::new() }
     }
 
-    /// Leaves alone what was not asked for, and hides it but for the keys in `open`: for a section whose keys cannot
-    /// be known.
+    /// Leaves alone what was not asked for, and hides it but for the keys in `open`: for a section whose other keys
+    /// cannot be known. Notes what looks like one of `open` that is missing.
     pub(super) fn finish_unread(self, open: &[&str]) {
         for (key, value) in self.table.into_iter().flatten() {
-            if !open.contains(&&**key.get_ref()) {
-                self.reading.hide(value.span());
+            let written: &str = key.get_ref();
+            if open.contains(&written) {
+                continue;
+            }
+            self.reading.hide(value.span());
+            if let Some(word) = nearest(written, open.iter().copied()).filter(|word| !self.has(word)) {
+                let found = format!("unknown key `{}`", clip(written));
+                self.reading.mistake(&key.span(), found, format!("did you mean `{word}`?"));
             }
         }
     }

@@ -23,11 +23,11 @@ mod zones;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use nicgate_logic::device::Device;
 use nicgate_logic::policy::Policy;
-use nicgate_protocol::DeviceId;
+use nicgate_protocol::{DeviceId, MasterKey};
 
 pub use self::report::{Mistake, Mistakes, Place, Position};
 pub use self::server::{Dns, Limits, LogForm, Server, Tls};
@@ -66,6 +66,21 @@ pub struct Settings {
     pub device_places: HashMap<DeviceId, Place>,
     /// What deserves a second thought, in file order.
     pub warnings: Vec<Mistake>,
+    /// Which version of the file this is; `None` for a text that came from none.
+    pub stamp: Option<Stamp>,
+}
+
+/// What tells one version of a file from another: when it was written, and how long it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp(SystemTime, u64);
+
+impl Stamp {
+    /// The version of a file that is there now; `None` when there is none.
+    #[must_use]
+    pub fn of(file: &Path) -> Option<Self> {
+        let metadata = std::fs::metadata(file).ok()?;
+        Some(Self(metadata.modified().ok()?, metadata.len()))
+    }
 }
 
 impl Settings {
@@ -95,6 +110,10 @@ impl Settings {
             old.max_connections_per_source == new.max_connections_per_source,
             "[server] max_connections_per_source",
         );
+        compare(old.log == new.log, "[server] log");
+        let fingerprint =
+            |server: &Server| server.master_key.as_ref().map(|key| MasterKey::new(key.expose()).fingerprint());
+        compare(fingerprint(old) == fingerprint(new), "the master key");
         compare(self.tls == newer.tls, "[tls]");
         compare(self.dns.as_ref().map(|dns| &dns.listen) == newer.dns.as_ref().map(|dns| &dns.listen), "[dns] listen");
         changed
@@ -122,6 +141,8 @@ pub fn find(given: Option<&Path>) -> Option<PathBuf> {
 /// # Errors
 /// Every mistake in it, in file order.
 pub fn load(path: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Settings, Mistakes> {
+    // Taken first: a file that is written while it is read differs from it afterwards.
+    let stamp = Stamp::of(path);
     let bytes = secrets::read_at_most(path, LARGEST_FILE).map_err(|why| {
         Mistake::about_file(path, format!("cannot be read: {why}"), "name another file with --config")
     })?;
@@ -130,7 +151,7 @@ pub fn load(path: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result
         let line = error.as_bytes()[..good].iter().filter(|byte| **byte == b'\n').count() + 1;
         Mistake::about_file(path, format!("line {line} is not UTF-8"), "save the file as UTF-8")
     })?;
-    parse(&text, path, environment)
+    Ok(Settings { stamp, ..parse(&text, path, environment)? })
 }
 
 /// Reads the text of a configuration file that stands, or would stand, at `path`.
@@ -190,5 +211,6 @@ fn read(mut root: Section<'_>) -> Settings {
         devices,
         device_places,
         warnings: Vec::new(),
+        stamp: None,
     }
 }

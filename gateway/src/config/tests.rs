@@ -104,6 +104,55 @@ fn a_mistake_shows_its_line_and_a_caret() {
 }
 
 #[test]
+fn what_counts_from_the_next_start_on_is_known() {
+    let folder = Folder::new("restart");
+    let key = "0123456789abcdef".repeat(4);
+    let file = folder.write("master.key", key);
+    fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let read = |text: &str| match parse(text, &folder.0.join("gateway.toml"), &nothing) {
+        Ok(settings) => settings,
+        Err(mistakes) => panic!("{mistakes}"),
+    };
+    let before = read(GOOD);
+    for (key, what) in [
+        ("plain_listen = [\"127.0.0.1:8080\"]", Some("[server] plain_listen")),
+        ("trusted_proxies = [\"10.0.0.1\"]", Some("[server] trusted_proxies")),
+        ("data_dir = \"other\"", Some("[server] data_dir")),
+        ("max_connections = 7", Some("[server] max_connections")),
+        ("max_connections_per_source = 7", Some("[server] max_connections_per_source")),
+        ("log = \"human\"", Some("[server] log")),
+        ("master_key_file = \"master.key\"", Some("the master key")),
+        ("reply_deadline = \"3s\"", None),
+        ("rotation_grace = \"1h\"", None),
+    ] {
+        let after = read(&GOOD.replacen("[server]\n", &format!("[server]\n{key}\n"), 1));
+        assert_eq!(before.needs_restart(&after), what.into_iter().collect::<Vec<_>>(), "{key}");
+    }
+}
+
+#[test]
+fn settings_know_the_version_of_their_file() {
+    let folder = Folder::new("stamp");
+    let file = folder.write("gateway.toml", GOOD);
+    let Ok(settings) = load(&file, &nothing) else { panic!("the good file is good") };
+    assert!(settings.stamp.is_some() && settings.stamp == Stamp::of(&file));
+    folder.write("gateway.toml", format!("{GOOD}\n"));
+    assert_ne!(settings.stamp, Stamp::of(&file));
+    assert_eq!(Stamp::of(&folder.0.join("none")), None);
+}
+
+#[test]
+fn a_mistyped_type_is_recognised() {
+    assert_eq!(
+        said_with("type = \"embedded\"", "typ = \"embedded\"\ntoken = \"x\"\nurl = \"y\""),
+        [
+            "gateway.toml:7:1: [[provider]] has no type; write type = \"cloudflare\"",
+            "gateway.toml:9:1: unknown key `typ`; did you mean `type`?",
+        ]
+    );
+}
+
+#[test]
 fn all_mistakes_come_at_once_in_file_order() {
     let text = r#"[server]
 lisen = ["127.0.0.1:8443"]

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
 use super::Gateway;
 use super::follow::{fill, zone_heads};
-use crate::config::{self, Settings};
+use crate::config::{self, Settings, Stamp};
 use crate::log::Level;
 use crate::reconciler::Reconciler;
 
@@ -17,25 +17,20 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Reads the configuration again when its file changes, or when somebody asks. A bad file changes nothing.
 pub(super) async fn watch_configuration(gateway: Arc<Gateway>, file: PathBuf, mut reloads: watch::Receiver<()>) {
-    let mut seen = fingerprint(&file);
+    // Not the file that is there now: it may have changed since it was read.
+    let mut seen = gateway.desk.settings.load().stamp;
     loop {
         let is_asked = tokio::select! {
             asked = reloads.changed() => asked.is_ok(),
             () = tokio::time::sleep(LOOK_EVERY) => false,
         };
-        let stamp = fingerprint(&file);
+        let stamp = Stamp::of(&file);
         if !is_asked && stamp == seen {
             continue;
         }
         seen = stamp;
         reload(&gateway, &file);
     }
-}
-
-/// What tells one version of a file from another: when it was written, and how long it is.
-fn fingerprint(file: &Path) -> Option<(SystemTime, u64)> {
-    let metadata = std::fs::metadata(file).ok()?;
-    Some((metadata.modified().ok()?, metadata.len()))
 }
 
 fn reload(gateway: &Gateway, file: &Path) {

@@ -143,6 +143,8 @@ pub struct Certificate {
     served: ArcSwap<CertifiedKey>,
     cert_file: PathBuf,
     key_file: PathBuf,
+    /// The versions of the files that were there when they were first read.
+    opened: Stamps,
 }
 
 impl Certificate {
@@ -151,8 +153,10 @@ impl Certificate {
     /// # Errors
     /// As [`load`].
     pub fn open(cert_file: &Path, key_file: &Path) -> Result<Arc<Self>, TlsError> {
+        // Taken before the files are read: what changes from now on is seen by whoever watches.
+        let opened = stamps(cert_file, key_file);
         let served = ArcSwap::from_pointee(load(cert_file, key_file)?);
-        Ok(Arc::new(Self { served, cert_file: cert_file.to_owned(), key_file: key_file.to_owned() }))
+        Ok(Arc::new(Self { served, cert_file: cert_file.to_owned(), key_file: key_file.to_owned(), opened }))
     }
 
     /// Reads the files again. New connections get the new certificate, those that stand are not touched.
@@ -175,24 +179,27 @@ impl Certificate {
     /// A file that is half written, or a certificate whose key has not arrived yet, is told once; the next change
     /// is the next try.
     pub async fn watch(&self, tell: impl Fn(Result<(), TlsError>)) {
-        let mut known = self.stamps();
+        let mut known = self.opened;
         loop {
             sleep(LOOK_EVERY).await;
             // Taken before the files are read: what changes while they are read differs from it the next time.
-            let seen = self.stamps();
+            let seen = stamps(&self.cert_file, &self.key_file);
             if seen != known {
                 known = seen;
                 tell(self.reload());
             }
         }
     }
+}
 
-    fn stamps(&self) -> [Option<(SystemTime, u64)>; 2] {
-        [&self.cert_file, &self.key_file].map(|file| {
-            let about = fs::metadata(file).ok()?;
-            Some((about.modified().ok()?, about.len()))
-        })
-    }
+/// What tells versions of both files apart: when each was written, and how long it is.
+type Stamps = [Option<(SystemTime, u64)>; 2];
+
+fn stamps(cert_file: &Path, key_file: &Path) -> Stamps {
+    [cert_file, key_file].map(|file| {
+        let about = fs::metadata(file).ok()?;
+        Some((about.modified().ok()?, about.len()))
+    })
 }
 
 impl ResolvesServerCert for Certificate {
@@ -427,6 +434,20 @@ mod tests {
             assert!(how.as_ref().unwrap_err().contains(said), "{how:?}");
         }
         assert_eq!(told[3], Ok(()));
+        watcher.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_changes_before_anybody_watches_is_seen_too() {
+        let folder = Folder::new();
+        let (live, next) = (made(&folder, "live.test"), made(&folder, "next.test"));
+        let certificate = Certificate::open(&live.cert_file, &live.key_file).unwrap();
+        fs::copy(&next.cert_file, &live.cert_file).unwrap();
+        fs::copy(&next.key_file, &live.key_file).unwrap();
+        let watched = Arc::clone(&certificate);
+        let watcher = tokio::spawn(async move { watched.watch(|_| ()).await });
+        sleep(3 * LOOK_EVERY).await;
+        assert_eq!(certificate.chain(), Certificate::open(&next.cert_file, &next.key_file).unwrap().chain());
         watcher.abort();
     }
 }

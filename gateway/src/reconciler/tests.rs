@@ -329,6 +329,16 @@ async fn stopping_waits_for_what_is_on_its_way_and_answers_the_rest() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_comes_while_it_stops_is_answered_at_once() {
+    let bench = Bench::new();
+    bench.reconciler.stop().await;
+    let (start, ticket) = (Instant::now(), bench.record("a.one.test", 1));
+    assert_eq!(bench.settle(&ticket).await, Settled::NotYet);
+    assert!(start.elapsed().is_zero());
+    assert_eq!(bench.one.job_count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn many_updates_of_many_hosts_end_with_the_newest() {
     let bench = Bench::new();
     let mut newest = BTreeMap::new();
