@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod fake_cloudflare;
+pub mod program;
 pub mod wire;
 
 use std::net::SocketAddr;
@@ -23,6 +24,7 @@ use nicgate::log::{Format, Log, Writer};
 use nicgate_logic::Now;
 use nicgate_protocol::Timestamp;
 
+pub use program::program;
 pub use wire::{Answer, Request};
 
 /// 2026-11-22T12:00:00Z, where every story's clock starts.
@@ -157,10 +159,7 @@ impl House {
 
     /// Writes the configuration; a running gateway reads it by itself.
     pub fn write_configuration(&self, sections: &str) {
-        let (server, rest) = sections.split_at(sections.find('[').unwrap_or(sections.len()));
-        let text = format!(
-            "[server]\nlisten = [\"127.0.0.1:0\"]\ndata_dir = \"data\"\n{server}\n[tls]\ncert_file = \"server.crt\"\nkey_file = \"server.key\"\n\n[dns]\nlisten = [\"127.0.0.1:0\"]\n\n{rest}"
-        );
+        let text = configuration_text(sections);
         // Written beside and renamed, as a careful operator does.
         let (file, draft) = (self.configuration(), self.folder.path().join("draft.toml"));
         std::fs::write(&draft, text)
@@ -285,6 +284,16 @@ impl Drop for House {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// A configuration file: what every story's gateway has, and `sections`. What those say above their first `[` goes
+/// into `[server]`.
+#[must_use]
+pub fn configuration_text(sections: &str) -> String {
+    let (server, rest) = sections.split_at(sections.find('[').unwrap_or(sections.len()));
+    format!(
+        "[server]\nlisten = [\"127.0.0.1:0\"]\ndata_dir = \"data\"\n{server}\n[tls]\ncert_file = \"server.crt\"\nkey_file = \"server.key\"\n\n[dns]\nlisten = [\"127.0.0.1:0\"]\n\n{rest}"
+    )
 }
 
 /// What a name server says, as `dig +short` prints it, sorted. The wire format is somebody else's library.
