@@ -34,8 +34,8 @@ pub struct Signed {
     pub nonce: Box<[u8]>,
     /// When the sender says it signed.
     pub claimed: Timestamp,
-    /// The store has seen the very same request before.
-    pub is_again: bool,
+    /// When the store first saw the very same request, if it did before this one.
+    pub again: Option<Timestamp>,
 }
 
 impl Authenticated<'_> {
@@ -51,10 +51,10 @@ impl Authenticated<'_> {
         self.signed.as_ref()
     }
 
-    /// Notes that the store has seen this very request before: it may only get the answer that it got.
-    pub fn set_again(&mut self) {
+    /// Notes that the store has seen this very request before, and when first: it counts as sent then.
+    pub fn set_again(&mut self, first: Timestamp) {
         if let Some(signed) = &mut self.signed {
-            signed.is_again = true;
+            signed.again = Some(first);
         }
     }
 }
@@ -89,7 +89,7 @@ pub fn authenticate<'a>(
             if is_expired || now.wall.since(claimed) > CLOCK_WINDOW || claimed.since(now.wall) > CLOCK_WINDOW {
                 return Err(Refusal::ClockOff);
             }
-            (device, Some(Signed { id: claim.id(), nonce: claim.nonce().into(), claimed, is_again: false }))
+            (device, Some(Signed { id: claim.id(), nonce: claim.nonce().into(), claimed, again: None }))
         }
     };
     if !screened.raw.secure && !device.allowances.plain {

@@ -96,7 +96,9 @@ pub fn authorize(request: &Authenticated<'_>, policy: &Policy, now: Now) -> Resu
         return Err(Refusal::TooManyHosts);
     }
     let device = &request.device;
-    let ordered_at = request.signed.as_ref().map_or(now.wall, |signed| signed.claimed.min(now.wall));
+    // A repeat counts as sent when the first of its kind came: it can never be newer than that one was.
+    let order = |signed: &Signed| signed.claimed.min(signed.again.unwrap_or(now.wall));
+    let ordered_at = request.signed.as_ref().map_or(now.wall, order);
     let sent = Sent { device: Arc::clone(device), ordered_at, signed: request.signed.clone() };
     let want = Want { endpoint: request.screened.endpoint, update: &update, peer: request.screened.raw.peer, device };
 

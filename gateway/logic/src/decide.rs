@@ -73,13 +73,19 @@ pub fn decide(state: &HostState, wanted: &Wanted, circumstances: Circumstances) 
     let (desired, echo) = resolve(state.desired, wanted)?;
 
     if let Some(hold) = state.hold_at(circumstances.now) {
+        let echo = state.desired;
+        if is_newest {
+            return Ok(Plan::Repeat { echo, changed: false });
+        }
+        // What is noted has its place in the order of updates too: an older one must not come after it.
         let next = HostState {
+            ordered_at: wanted.sent.ordered_at,
             hold: Some(Box::new(Hold { noted: Some(desired), ..hold.clone() })),
             newest: signature,
             newest_changed: false,
             ..state.clone()
         };
-        return Ok(Plan::Note { next, echo: state.desired });
+        return Ok(Plan::Note { next, echo });
     }
     if is_newest && desired == state.desired && circumstances.is_settled {
         return Ok(Plan::Repeat { echo, changed: state.newest_changed });
@@ -102,16 +108,19 @@ pub fn decide(state: &HostState, wanted: &Wanted, circumstances: Circumstances) 
 }
 
 /// A signed request must not undo what came after it. A password has no time of its own: it counts as sent now.
+///
+/// A repeat is no crime in itself: copies may overtake each other, and what was turned away may be sent again. It
+/// stands where the first one stood, so whatever changed the host since then is newer.
 fn check_order(state: &HostState, wanted: &Wanted, remembers_since: Timestamp) -> Result<(), Refusal> {
     let Some(signed) = &wanted.sent.signed else { return Ok(()) };
-    if signed.is_again {
-        return Err(Refusal::Replayed);
-    }
     // Signatures carry whole seconds. Within the second of the newest change the order of arrival decides, as
-    // long as this process would know a request that it saw before.
+    // long as this process knows that it did not see the request before.
     let (sent, newest) = (wanted.sent.ordered_at.seconds(), state.ordered_at.seconds());
-    let may_be_seen = signed.claimed.seconds() <= remembers_since.seconds();
-    if sent < newest || (sent == newest && may_be_seen) { Err(Refusal::Stale) } else { Ok(()) }
+    let may_be_seen = signed.again.is_some() || signed.claimed.seconds() <= remembers_since.seconds();
+    if sent > newest || (sent == newest && !may_be_seen) {
+        return Ok(());
+    }
+    Err(if signed.again.is_some() { Refusal::Replayed } else { Refusal::Stale })
 }
 
 /// The addresses that the host would have, and those that the answer names: the families of the request.
@@ -195,7 +204,7 @@ mod tests {
     fn signed(wish: Wish, id: [u8; 16], claimed: Timestamp) -> Wanted {
         let mut wanted = wanted(wish);
         wanted.sent.ordered_at = claimed.min(NOON);
-        wanted.sent.signed = Some(Signed { id, nonce: [0; 8].into(), claimed, is_again: false });
+        wanted.sent.signed = Some(Signed { id, nonce: [0; 8].into(), claimed, again: None });
         wanted
     }
 
@@ -281,7 +290,7 @@ mod tests {
         let first = signed(v4("192.0.2.1"), ONE, NOON);
         let state = after(&HostState::default(), &first, calm());
         let mut again = first.clone();
-        again.sent.signed.as_mut().unwrap().is_again = true;
+        again.sent.signed.as_mut().unwrap().again = Some(NOON);
         let plan = decide(&state, &again, calm()).unwrap();
         assert!(matches!(plan, Plan::Repeat { changed: true, .. }), "{plan:?}");
         // Also after a restart that forgot the nonce.
@@ -326,6 +335,46 @@ mod tests {
         let mut true_time = signed(v4("192.0.2.2"), TWO, Timestamp(NOON.0 + 2_000));
         true_time.sent.ordered_at = Timestamp(NOON.0 + 2_000);
         assert!(matches!(decide(&state, &true_time, calm()), Ok(Plan::Publish { .. })));
+    }
+
+    #[test]
+    fn a_repeat_stands_where_the_first_one_stood() {
+        let again = |first| {
+            let mut copy = signed(v4("192.0.2.1"), ONE, Timestamp(NOON.0 + 270_000));
+            copy.sent.ordered_at = first;
+            copy.sent.signed.as_mut().unwrap().again = Some(first);
+            copy
+        };
+        // A copy that overtook the first one does its work.
+        let state = after(&HostState::default(), &again(NOON), calm());
+        assert_eq!(state.desired.to_string(), "192.0.2.1");
+        assert!(matches!(decide(&state, &again(NOON), calm()), Ok(Plan::Repeat { changed: true, .. })));
+        // Whatever changed the host since then, or in the same second, is newer.
+        for later in [200, 2_000_u64] {
+            let mut newer = wanted(v4("192.0.2.2"));
+            newer.sent.ordered_at = Timestamp(NOON.0 + later);
+            let state = after(&state, &newer, calm());
+            assert_eq!(decide(&state, &again(NOON), calm()), Err(Refusal::Replayed));
+        }
+        // Nobody knows any more when the first one came.
+        assert_eq!(decide(&HostState::default(), &again(Timestamp(0)), calm()), Err(Refusal::Replayed));
+    }
+
+    #[test]
+    fn what_a_pin_notes_keeps_the_order_of_updates() {
+        let mut state = after(&HostState::default(), &wanted(v4("192.0.2.9")), calm());
+        state.hold = Some(Box::new(Hold { until: Some(Timestamp(NOON.0 + 60_000)), is_pin: true, noted: None }));
+        let sent_at = |seconds: u64, id, text| {
+            let mut wanted = signed(v4(text), id, Timestamp(NOON.0 + seconds * 1000));
+            wanted.sent.ordered_at = Timestamp(NOON.0 + seconds * 1000);
+            wanted
+        };
+        let (first, second) = (sent_at(10, ONE, "192.0.2.1"), sent_at(20, TWO, "192.0.2.2"));
+        let state = after(&after(&state, &first, calm()), &second, calm());
+        assert!(matches!(decide(&state, &second, calm()), Ok(Plan::Repeat { changed: false, .. })));
+        assert_eq!(decide(&state, &first, calm()), Err(Refusal::Stale));
+        let pin_is_over = Circumstances { now: Timestamp(NOON.0 + 61_000), ..just_restarted() };
+        assert_eq!(decide(&state, &first, pin_is_over), Err(Refusal::Stale));
     }
 
     #[test]
