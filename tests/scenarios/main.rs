@@ -3,3 +3,6 @@
 
 mod cloudflare;
 mod conformance;
+mod credentials;
+mod replay;
+mod signatures;
