@@ -75,7 +75,7 @@ async fn admit_once<'a>(
     let store = &gateway.desk.store;
     match store.admit_once(&request.device().id, &signed.nonce, signed.id, signed.claimed, now.wall).await {
         Ok(Admission::First) => {}
-        Ok(Admission::Again) => request.set_again(),
+        Ok(Admission::Again(first)) => request.set_again(first),
         Err(AdmitError::Reused) => return Err(Refusal::Replayed),
         Err(AdmitError::Full | AdmitError::Fault(_)) => return Err(Refusal::Overloaded),
     }

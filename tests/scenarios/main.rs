@@ -4,10 +4,13 @@
 mod cloudflare;
 mod configuration;
 mod conformance;
+mod credentials;
 mod demo;
 mod floors;
 mod kill;
 mod manners;
 mod peer;
 mod provider_down;
+mod replay;
+mod signatures;
 mod tls;

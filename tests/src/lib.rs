@@ -7,6 +7,7 @@
 
 pub mod fake_cloudflare;
 pub mod program;
+pub mod signing;
 pub mod wire;
 
 use std::net::SocketAddr;
@@ -93,6 +94,11 @@ impl Hands {
         now.uptime += span;
     }
 
+    /// Sets the clock to a time of day; what has passed since the start stays.
+    pub fn set(&self, wall: Timestamp) {
+        self.0.lock().expect("nobody panics with the hands of the clock").wall = wall;
+    }
+
     /// What time it is.
     #[must_use]
     pub fn now(&self) -> Now {
@@ -162,6 +168,19 @@ impl House {
             Self { runtime: runtime(), running: None, writer: None, lines: Lines::default(), folder, hands };
         house.write_configuration(sections);
         house.start();
+        house
+    }
+
+    /// A gateway with [`PLAIN`] whose clock stands at the present: for programs that sign by the system's clock.
+    #[must_use]
+    pub fn in_the_present(name: &str) -> Self {
+        const BEFORE: Duration = Duration::from_secs(5);
+        let mut house = Self::new(name);
+        house.stop();
+        // Started a moment ago, so that nothing signed from now on is as old as the gateway's memory.
+        house.hands.set(Clock::system().now().wall - BEFORE);
+        house.start();
+        house.hands.forward(BEFORE);
         house
     }
 

@@ -34,8 +34,8 @@ pub struct Signed {
     pub nonce: Box<[u8]>,
     /// When the sender says it signed.
     pub claimed: Timestamp,
-    /// The store has seen the very same request before.
-    pub is_again: bool,
+    /// When the store first saw the very same request, if it did before this one.
+    pub again: Option<Timestamp>,
 }
 
 impl Authenticated<'_> {
@@ -51,10 +51,10 @@ impl Authenticated<'_> {
         self.signed.as_ref()
     }
 
-    /// Notes that the store has seen this very request before: it may only get the answer that it got.
-    pub fn set_again(&mut self) {
+    /// Notes that the store has seen this very request before, and when first: it counts as sent then.
+    pub fn set_again(&mut self, first: Timestamp) {
         if let Some(signed) = &mut self.signed {
-            signed.is_again = true;
+            signed.again = Some(first);
         }
     }
 }
@@ -89,7 +89,7 @@ pub fn authenticate<'a>(
             if is_expired || now.wall.since(claimed) > CLOCK_WINDOW || claimed.since(now.wall) > CLOCK_WINDOW {
                 return Err(Refusal::ClockOff);
             }
-            (device, Some(Signed { id: claim.id(), nonce: claim.nonce().into(), claimed, is_again: false }))
+            (device, Some(Signed { id: claim.id(), nonce: claim.nonce().into(), claimed, again: None }))
         }
     };
     if !screened.raw.secure && !device.allowances.plain {
@@ -98,7 +98,8 @@ pub fn authenticate<'a>(
     Ok(Authenticated { screened, device, signed })
 }
 
-/// The device of that id if its secret `holds`. An unknown device costs the derivation of a known one.
+/// The device of that id if its secret `holds`. Whoever is refused costs two derivations, those of the secret and of
+/// the one before, whether the device is known or not and whether the older secret would count or not.
 fn find(
     registry: &Registry,
     id: &str,
@@ -109,9 +110,13 @@ fn find(
     let found = registry.find(id);
     let generation = found.map_or(Generation::default(), |device| device.generation);
     let is_right = holds(generation.number);
-    let device = found.ok_or(Refusal::UnknownDevice)?;
+    if let (true, Some(device)) = (is_right, found) {
+        return Ok(Arc::clone(device));
+    }
+    let was_right = holds(generation.number.saturating_sub(1));
     let is_in_grace = generation.number > 1 && generation.previous_until.is_some_and(|until| now.wall < until);
-    if is_right || (is_in_grace && holds(generation.number - 1)) { Ok(Arc::clone(device)) } else { Err(wrong) }
+    let device = found.ok_or(Refusal::UnknownDevice)?;
+    if was_right && is_in_grace { Ok(Arc::clone(device)) } else { Err(wrong) }
 }
 
 #[cfg(test)]
@@ -184,6 +189,29 @@ mod tests {
             assert_eq!(try_basic(&registry, "one", old.text(), true).is_ok(), old_holds);
             assert!(try_basic(&registry, "one", new.text(), true).is_ok());
         }
+    }
+
+    #[test]
+    fn an_unknown_device_costs_the_derivations_of_a_known_one() {
+        let rotated = Generation { number: 2, previous_until: Some(Timestamp(NOON.0 + 1)) };
+        let registry = Registry::new([
+            device("one", Generation::default(), Allowances::default()),
+            device("two", rotated, Allowances::default()),
+        ]);
+        for (id, refusal) in
+            [("one", Refusal::BadPassword), ("two", Refusal::BadPassword), ("nobody", Refusal::UnknownDevice)]
+        {
+            let derived = std::cell::Cell::new(0);
+            let holds = |_| {
+                derived.set(derived.get() + 1);
+                false
+            };
+            assert_eq!(find(&registry, id, now(), holds, Refusal::BadPassword).err(), Some(refusal));
+            assert_eq!(derived.get(), 2, "{id}");
+        }
+        // Generation 0 is nobody's: its secrets never hold.
+        let zeroth = master().password("one", 0);
+        assert_eq!(try_basic(&registry, "one", zeroth.text(), true), Err(Refusal::BadPassword));
     }
 
     #[test]

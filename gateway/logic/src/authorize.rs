@@ -48,6 +48,8 @@ pub struct Wanted {
     pub policy: HostPolicy,
     /// What is wanted.
     pub wish: Wish,
+    /// The request names no address and means the peer's, which no signature covers.
+    pub is_from_peer: bool,
     /// Where the wish stands among others.
     pub sent: Sent,
 }
@@ -96,17 +98,20 @@ pub fn authorize(request: &Authenticated<'_>, policy: &Policy, now: Now) -> Resu
         return Err(Refusal::TooManyHosts);
     }
     let device = &request.device;
-    let ordered_at = request.signed.as_ref().map_or(now.wall, |signed| signed.claimed.min(now.wall));
+    // A repeat counts as sent when the first of its kind came: it can never be newer than that one was.
+    let order = |signed: &Signed| signed.claimed.min(signed.again.unwrap_or(now.wall));
+    let ordered_at = request.signed.as_ref().map_or(now.wall, order);
     let sent = Sent { device: Arc::clone(device), ordered_at, signed: request.signed.clone() };
     let want = Want { endpoint: request.screened.endpoint, update: &update, peer: request.screened.raw.peer, device };
 
+    let is_from_peer = update.addresses.as_ref().is_ok_and(|said| said.is_from_peer);
     let asked: Vec<Asked> = update
         .hosts
         .iter()
         .map(|host| {
             let wanted = host.name.clone().map_err(Refusal::NotFull).and_then(|hostname| {
                 let policy = granted(device, policy, &hostname)?;
-                Ok(Wanted { wish: want.of(&policy)?, hostname, policy, sent: sent.clone() })
+                Ok(Wanted { wish: want.of(&policy)?, is_from_peer, hostname, policy, sent: sent.clone() })
             });
             Asked { written: cut(host.written).into(), wanted }
         })
@@ -140,7 +145,7 @@ fn related(update: &UpdateRequest<'_>, asked: &[Asked], device: &Device, policy:
         .filter_map(|name| {
             let policy = granted(device, policy, name).ok()?;
             let wish = Wish::Publish { v4: None, v6: Some(network) };
-            Some(Wanted { hostname: name.clone(), policy, wish, sent: sent.clone() })
+            Some(Wanted { hostname: name.clone(), policy, wish, is_from_peer: false, sent: sent.clone() })
         })
         .collect()
 }

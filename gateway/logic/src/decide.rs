@@ -72,22 +72,24 @@ pub fn decide(state: &HostState, wanted: &Wanted, circumstances: Circumstances) 
     }
     let (desired, echo) = resolve(state.desired, wanted)?;
 
-    let hold = state.hold_at(circumstances.now);
-    if is_newest && hold.is_some() {
-        return Ok(Plan::Repeat { echo: state.desired, changed: false });
-    }
-    if is_newest && desired != state.desired {
-        // The same signature that means something else now: it names no address, and comes from another peer.
+    if desired != state.desired && wanted.is_from_peer && may_be_seen(wanted, circumstances.remembers_since) {
+        // It names no address, so no signature covers the one it means: repeated from elsewhere it would mean another.
         return Err(Refusal::Replayed);
     }
-    if let Some(hold) = hold {
+    if let Some(hold) = state.hold_at(circumstances.now) {
+        let echo = state.desired;
+        if is_newest {
+            return Ok(Plan::Repeat { echo, changed: false });
+        }
+        // What is noted has its place in the order of updates too: an older one must not come after it.
         let next = HostState {
+            ordered_at: wanted.sent.ordered_at,
             hold: Some(Box::new(Hold { noted: Some(desired), ..hold.clone() })),
             newest: signature,
             newest_changed: false,
             ..state.clone()
         };
-        return Ok(Plan::Note { next, echo: state.desired });
+        return Ok(Plan::Note { next, echo });
     }
     if is_newest && desired == state.desired && circumstances.is_settled {
         return Ok(Plan::Repeat { echo, changed: state.newest_changed });
@@ -110,16 +112,24 @@ pub fn decide(state: &HostState, wanted: &Wanted, circumstances: Circumstances) 
 }
 
 /// A signed request must not undo what came after it. A password has no time of its own: it counts as sent now.
+///
+/// A repeat is no crime in itself: copies may overtake each other, and what was turned away may be sent again. It
+/// stands where the first one stood, so whatever changed the host since then is newer.
 fn check_order(state: &HostState, wanted: &Wanted, remembers_since: Timestamp) -> Result<(), Refusal> {
     let Some(signed) = &wanted.sent.signed else { return Ok(()) };
-    if signed.is_again {
-        return Err(Refusal::Replayed);
-    }
     // Signatures carry whole seconds. Within the second of the newest change the order of arrival decides, as
-    // long as this process would know a request that it saw before.
+    // long as this process knows that it did not see the request before.
     let (sent, newest) = (wanted.sent.ordered_at.seconds(), state.ordered_at.seconds());
-    let may_be_seen = signed.claimed.seconds() <= remembers_since.seconds();
-    if sent < newest || (sent == newest && may_be_seen) { Err(Refusal::Stale) } else { Ok(()) }
+    if sent > newest || (sent == newest && !may_be_seen(wanted, remembers_since)) {
+        return Ok(());
+    }
+    Err(if signed.again.is_some() { Refusal::Replayed } else { Refusal::Stale })
+}
+
+/// Whether a signed request may have come before: it did, or it was signed before our memory began.
+fn may_be_seen(wanted: &Wanted, remembers_since: Timestamp) -> bool {
+    let signed = wanted.sent.signed.as_ref();
+    signed.is_some_and(|signed| signed.again.is_some() || signed.claimed.seconds() <= remembers_since.seconds())
 }
 
 /// The addresses that the host would have, and those that the answer names: the families of the request.
@@ -196,6 +206,7 @@ mod tests {
             hostname: name("a.home.test"),
             policy: HostPolicy { zone: Arc::new(zone), rule: HostRule::default() },
             wish,
+            is_from_peer: false,
             sent: Sent { device: Arc::new(device), ordered_at: NOON, signed: None },
         }
     }
@@ -203,7 +214,7 @@ mod tests {
     fn signed(wish: Wish, id: [u8; 16], claimed: Timestamp) -> Wanted {
         let mut wanted = wanted(wish);
         wanted.sent.ordered_at = claimed.min(NOON);
-        wanted.sent.signed = Some(Signed { id, nonce: [0; 8].into(), claimed, is_again: false });
+        wanted.sent.signed = Some(Signed { id, nonce: [0; 8].into(), claimed, again: None });
         wanted
     }
 
@@ -289,7 +300,7 @@ mod tests {
         let first = signed(v4("192.0.2.1"), ONE, NOON);
         let state = after(&HostState::default(), &first, calm());
         let mut again = first.clone();
-        again.sent.signed.as_mut().unwrap().is_again = true;
+        again.sent.signed.as_mut().unwrap().again = Some(NOON);
         let plan = decide(&state, &again, calm()).unwrap();
         assert!(matches!(plan, Plan::Repeat { changed: true, .. }), "{plan:?}");
         // Also after a restart that forgot the nonce.
@@ -302,13 +313,28 @@ mod tests {
     #[test]
     fn a_signature_that_names_no_address_cannot_be_repeated_from_elsewhere() {
         // Without `myip` the peer's address is meant, and no signature covers that.
-        let first = signed(v4("192.0.2.1"), ONE, NOON);
-        let state = after(&HostState::default(), &first, calm());
-        let mut elsewhere = signed(v4("192.0.2.66"), ONE, NOON);
-        elsewhere.sent.signed.as_mut().unwrap().is_again = true;
-        assert_eq!(decide(&state, &elsewhere, calm()), Err(Refusal::Replayed));
-        elsewhere.sent.signed.as_mut().unwrap().is_again = false;
-        assert_eq!(decide(&state, &elsewhere, just_restarted()), Err(Refusal::Replayed));
+        let from_peer = |text, again| {
+            let mut wanted = signed(v4(text), ONE, NOON);
+            wanted.is_from_peer = true;
+            wanted.sent.signed.as_mut().unwrap().again = again;
+            wanted
+        };
+        let state = after(&HostState::default(), &from_peer("192.0.2.1", None), calm());
+        // Nor when a password said the same since, and it is not the newest any more.
+        for state in [state.clone(), after(&state, &wanted(v4("192.0.2.1")), calm())] {
+            let elsewhere = from_peer("192.0.2.66", Some(NOON));
+            assert_eq!(decide(&state, &elsewhere, calm()), Err(Refusal::Replayed));
+            // Nor after a restart that forgot it: it was signed before the memory began.
+            let forgotten = Circumstances { remembers_since: NOON, ..calm() };
+            assert!(decide(&state, &from_peer("192.0.2.66", None), forgotten).is_err());
+        }
+        // An old nochg is no newest change, so nothing but this rule stands in the way.
+        let mut old = state.clone();
+        old.ordered_at = Timestamp(NOON.0 - 600_000);
+        old.newest = None;
+        let forgotten = Circumstances { remembers_since: NOON, ..calm() };
+        assert_eq!(decide(&old, &from_peer("192.0.2.66", None), forgotten), Err(Refusal::Replayed));
+        assert!(decide(&old, &from_peer("192.0.2.66", None), calm()).is_ok());
     }
 
     #[test]
@@ -346,6 +372,46 @@ mod tests {
         let mut true_time = signed(v4("192.0.2.2"), TWO, Timestamp(NOON.0 + 2_000));
         true_time.sent.ordered_at = Timestamp(NOON.0 + 2_000);
         assert!(matches!(decide(&state, &true_time, calm()), Ok(Plan::Publish { .. })));
+    }
+
+    #[test]
+    fn a_repeat_stands_where_the_first_one_stood() {
+        let again = |first| {
+            let mut copy = signed(v4("192.0.2.1"), ONE, Timestamp(NOON.0 + 270_000));
+            copy.sent.ordered_at = first;
+            copy.sent.signed.as_mut().unwrap().again = Some(first);
+            copy
+        };
+        // A copy that overtook the first one does its work.
+        let state = after(&HostState::default(), &again(NOON), calm());
+        assert_eq!(state.desired.to_string(), "192.0.2.1");
+        assert!(matches!(decide(&state, &again(NOON), calm()), Ok(Plan::Repeat { changed: true, .. })));
+        // Whatever changed the host since then, or in the same second, is newer.
+        for later in [200, 2_000_u64] {
+            let mut newer = wanted(v4("192.0.2.2"));
+            newer.sent.ordered_at = Timestamp(NOON.0 + later);
+            let state = after(&state, &newer, calm());
+            assert_eq!(decide(&state, &again(NOON), calm()), Err(Refusal::Replayed));
+        }
+        // Nobody knows any more when the first one came.
+        assert_eq!(decide(&HostState::default(), &again(Timestamp(0)), calm()), Err(Refusal::Replayed));
+    }
+
+    #[test]
+    fn what_a_pin_notes_keeps_the_order_of_updates() {
+        let mut state = after(&HostState::default(), &wanted(v4("192.0.2.9")), calm());
+        state.hold = Some(Box::new(Hold { until: Some(Timestamp(NOON.0 + 60_000)), is_pin: true, noted: None }));
+        let sent_at = |seconds: u64, id, text| {
+            let mut wanted = signed(v4(text), id, Timestamp(NOON.0 + seconds * 1000));
+            wanted.sent.ordered_at = Timestamp(NOON.0 + seconds * 1000);
+            wanted
+        };
+        let (first, second) = (sent_at(10, ONE, "192.0.2.1"), sent_at(20, TWO, "192.0.2.2"));
+        let state = after(&after(&state, &first, calm()), &second, calm());
+        assert!(matches!(decide(&state, &second, calm()), Ok(Plan::Repeat { changed: false, .. })));
+        assert_eq!(decide(&state, &first, calm()), Err(Refusal::Stale));
+        let pin_is_over = Circumstances { now: Timestamp(NOON.0 + 61_000), ..just_restarted() };
+        assert_eq!(decide(&state, &first, pin_is_over), Err(Refusal::Stale));
     }
 
     #[test]

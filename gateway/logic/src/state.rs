@@ -14,7 +14,7 @@ pub struct HostState {
     pub desired: AddressSet,
     /// The commit that recorded `desired`; 0 before the first.
     pub number: u64,
-    /// When the newest change counts as sent: the earlier of the sender's clock and ours.
+    /// When the newest change, or what a hold noted since, counts as sent: the earlier of the sender's clock and ours.
     pub ordered_at: Timestamp,
     /// The signature of the newest update of any kind; `None` when that one was not signed.
     pub newest: Option<SignatureId>,

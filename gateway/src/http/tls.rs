@@ -52,7 +52,8 @@ pub fn server_config(certificate: Arc<dyn ResolvesServerCert>) -> Result<ServerC
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
         .with_no_client_auth()
         .with_cert_resolver(certificate);
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    // `curl --http1.0` offers nothing but that name, and a server without it has to end the handshake.
+    config.alpn_protocols = vec![b"http/1.1".to_vec(), b"http/1.0".to_vec()];
     config.send_tls13_tickets = 1;
     config.session_storage = ServerSessionMemoryCache::new(SESSIONS);
     Ok(config)

@@ -73,8 +73,9 @@ pub struct Ticket {
 /// How a signed request stands to those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// The very same request was seen before.
-    Again,
+    /// The very same request was seen before; first then, to the second. A claim that was read from disk has no
+    /// such time, and gives the earliest there is.
+    Again(Timestamp),
     /// Nobody used the nonce yet.
     First,
 }
@@ -209,8 +210,8 @@ impl Store {
     }
 
     /// Admits a nonce of a device once. Only for those whose signature held and whose claimed time is within 300 s
-    /// of `now`. A claim ahead of `now`, second by second, is made durable first: it outlives a restart, while
-    /// older ones are told apart by [`Self::remembers_since`].
+    /// of `now`. A claim ahead of `now`, second by second, is made durable first, by each copy of the request before
+    /// it may go on: it outlives a restart, while older ones are told apart by [`Self::remembers_since`].
     ///
     /// # Errors
     /// When the nonce came with another signature, when there is no room, when a claim ahead could not be recorded.
@@ -227,12 +228,9 @@ impl Store {
             Rejected::Full => AdmitError::Full,
             Rejected::Reused => AdmitError::Reused,
         })?;
-        if admission == Admission::First && claimed.seconds() > now.seconds() {
+        if claimed.seconds() > now.seconds() {
             let recorded = self.journal.commit(|waiter| Entry::Claim { claim, mark, claimed, now, waiter }).await;
-            if let Err(why) = recorded {
-                lock(&self.nonces).forget(&claim);
-                return Err(AdmitError::Fault(why));
-            }
+            recorded.map_err(AdmitError::Fault)?;
         }
         Ok(admission)
     }
