@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use ::http::header::USER_AGENT;
 use ::http::{Method, StatusCode};
-use nicgate_logic::answer::{Answer, Ending};
+use nicgate_logic::answer::{Answer, Ending, Line};
 use nicgate_logic::screen::{RawRequest, check_http};
 use nicgate_logic::{Now, Refusal};
 use nicgate_protocol::update::{Endpoint, Parameters};
+use nicgate_protocol::{AddressSet, ReturnCode};
 
 use crate::gateway::Gateway;
 use crate::http::reply::{self, Dress, Reply};
@@ -72,9 +73,10 @@ async fn update(gateway: &Gateway, raw: &RawRequest, now: Now) -> Reply {
 /// The line that answers: what did the router send, what did we say, why.
 fn log_update(gateway: &Gateway, raw: &RawRequest, answer: &Answer, status: StatusCode, started: Now) {
     let log = &gateway.log;
-    let took = gateway.desk.clock.now().uptime.saturating_sub(started.uptime);
+    let took = gateway.desk.clock.uptime().saturating_sub(started.uptime);
     let agent = raw.header(&USER_AGENT).map_or("", |agent| cut(agent, LOGGED));
-    let peer = Value::Shown(&raw.peer);
+    let peer = AddressSet::from(raw.peer);
+    let peer = Value::Shown(&peer);
     let code = Value::Number(u64::from(status.as_u16()));
     let took = Value::Number(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
 
@@ -96,26 +98,24 @@ fn log_update(gateway: &Gateway, raw: &RawRequest, answer: &Answer, status: Stat
     };
 
     let said = SaidAddresses(raw);
-    let endings: Vec<(&str, String, Why<'_>)> = answer
-        .lines
-        .iter()
-        .map(|line| (&*line.hostname, line.ending.return_code().to_string(), Why(&line.ending)))
-        .collect();
-    let rows: Vec<Vec<(&'static str, Value<'_>)>> = endings
+    let endings: Vec<(ReturnCode, Why<'_>)> =
+        answer.lines.iter().map(|line| (line.ending.return_code(), Why(&line.ending))).collect();
+    let rows: Vec<[(&'static str, Value<'_>); 4]> = endings
         .iter()
         .zip(&answer.lines)
-        .map(|((host, code, why), line)| {
-            let mut row = Vec::with_capacity(4);
-            row.push(("host", Value::Text(host)));
-            row.push(("answer", Value::Text(code)));
-            if let Some(error_code) = line.ending.error_code() {
-                row.push(("error_code", Value::Text(error_code)));
-                row.push(("why", Value::Shown(why)));
-            }
-            row
+        .map(|((code, why), line)| {
+            [
+                ("host", Value::Text(&line.hostname)),
+                ("answer", Value::Shown(code)),
+                ("error_code", Value::Text(line.ending.error_code().unwrap_or_default())),
+                ("why", Value::Shown(why)),
+            ]
         })
         .collect();
-    let rows: Vec<&[(&'static str, Value<'_>)]> = rows.iter().map(Vec::as_slice).collect();
+    // A success has neither of the last two.
+    let told = |line: &Line| if line.ending.error_code().is_some() { 4 } else { 2 };
+    let rows: Vec<&[(&'static str, Value<'_>)]> =
+        rows.iter().zip(&answer.lines).map(|(row, line)| &row[..told(line)]).collect();
     let fields = [
         ("device", Value::Text(device.as_str())),
         ("peer", peer),
@@ -183,7 +183,9 @@ impl fmt::Display for SaidAddresses<'_> {
         let mut gap = "";
         for (name, value) in parameters.iter() {
             if TOLD.iter().any(|told| told.eq_ignore_ascii_case(name)) {
-                write!(f, "{gap}{name}={}", cut(value, LOGGED))?;
+                for piece in [gap, name, "=", cut(value, LOGGED)] {
+                    f.write_str(piece)?;
+                }
                 gap = " ";
             }
         }

@@ -94,7 +94,11 @@ impl ReturnCode {
 impl fmt::Display for ReturnCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.addresses() {
-            Some(addresses) if !addresses.is_empty() => write!(f, "{} {addresses}", self.word()),
+            Some(addresses) if !addresses.is_empty() => {
+                f.write_str(self.word())?;
+                f.write_str(" ")?;
+                addresses.fmt(f)
+            }
             _ => f.write_str(self.word()),
         }
     }

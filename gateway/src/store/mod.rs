@@ -323,7 +323,10 @@ impl Turn<'_> {
     /// commit which recorded what is desired.
     pub fn note(self, next: HostState) -> Ticket {
         let ticket = Ticket { hostname: self.hostname.clone(), number: next.number, desired: next.desired };
-        self.store.memory.hosts.put(&self.hostname, next);
+        // Most updates of routers leave nothing to remember.
+        if next != self.state {
+            self.store.memory.hosts.put(&self.hostname, next);
+        }
         ticket
     }
 }

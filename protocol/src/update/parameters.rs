@@ -19,7 +19,8 @@ impl<'a> Parameters<'a> {
     /// Decodes a query (the text behind the first `?`) and a body of `application/x-www-form-urlencoded`.
     #[must_use]
     pub fn read(query: Option<&'a str>, form: Option<&'a [u8]>) -> Self {
-        let mut pairs = Vec::new();
+        // As many as updates have; growing step by step costs more than reading them.
+        let mut pairs = Vec::with_capacity(8);
         for item in query.unwrap_or_default().split('&') {
             push(&mut pairs, item);
         }
@@ -71,7 +72,8 @@ fn into_owned<'b>(text: Cow<'_, str>) -> Cow<'b, str> {
 
 /// `application/x-www-form-urlencoded` to text; plain text costs nothing.
 fn decode(text: &str) -> Cow<'_, str> {
-    if !text.bytes().any(|byte| byte == b'%' || byte == b'+') {
+    // Without a way out of the loop it is done 16 bytes at a time.
+    if !text.bytes().fold(false, |found, byte| found | (byte == b'%') | (byte == b'+')) {
         return Cow::Borrowed(text);
     }
     let bytes = text.as_bytes();
