@@ -91,7 +91,7 @@ impl fmt::Display for AddressSet {
     }
 }
 
-/// As the standard library does, in a fifth of the time: every update prints three of them.
+/// As the standard library prints it, without its formatting machinery: every update prints three of them.
 fn write_v4(f: &mut fmt::Formatter<'_>, v4: Ipv4Addr) -> fmt::Result {
     let mut text = [b'.'; "255.255.255.255".len()];
     let mut end = 0;

@@ -117,7 +117,7 @@ impl Sub<Duration> for Timestamp {
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (year, month, day, hour, minute, second) = self.civil();
-        // Each line of the log begins with one, so the digits are written by hand: a fifth of what padding costs.
+        // Each line of the log begins with one, so the digits are written by hand: padding them costs several times as much.
         let mut text = *b"0000-00-00T00:00:00.000Z";
         let mut write = |end: usize, mut number: u64| {
             for letter in text[..end].iter_mut().rev().take_while(|letter| **letter == b'0') {
