@@ -4,7 +4,7 @@
 //! together in memory, and a thread of its own writes what has gathered. What strangers cause is never louder
 //! than `info`, and at most [`STRANGER_LINES`] a second are written; the rest is counted and told once.
 //!
-//! Secrets and raw queries never come here; text from outside is cut and cleaned by [`Clean`].
+//! Secrets and raw queries never come here; text from outside is cut and cleaned on its way in.
 
 use std::fmt::{self, Write as _};
 use std::io;

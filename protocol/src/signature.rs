@@ -3,10 +3,10 @@
 //! One proof counts, and it is the first of these that stands in the request:
 //!
 //! 1. an HTTP message signature tagged `nicgate` ([`rfc9421`]);
-//! 2. `Authorization: AWS4-HMAC-SHA256` ([`sigv4`]);
+//! 2. `Authorization: AWS4-HMAC-SHA256` (`sigv4`);
 //! 3. the parameter `sign` ([`sign_param`]);
-//! 4. `Authorization: Basic` ([`basic`]);
-//! 5. user and password in the query ([`basic`]), in a request without any Authorization header.
+//! 4. `Authorization: Basic` (`basic`);
+//! 5. user and password in the query (`basic`), in a request without any Authorization header.
 //!
 //! A signature that is there must be readable and must hold: nothing weaker beside it is looked at. Two
 //! Authorization headers are never read.
