@@ -133,7 +133,7 @@ impl House {
     }
 
     /// A gateway with other sections; `[server]`'s ports, `[tls]` and `[dns]` are the harness'. What `sections`
-    /// says above its first `[` goes into `[server]`.
+    /// says above its first section goes into `[server]`.
     #[must_use]
     pub fn with(name: &str, sections: &str) -> Self {
         let folder = Folder::new(name);
@@ -286,11 +286,12 @@ impl Drop for House {
     }
 }
 
-/// A configuration file: what every story's gateway has, and `sections`. What those say above their first `[` goes
-/// into `[server]`.
+/// A configuration file: what every story's gateway has, and `sections`. What those say above their first section
+/// goes into `[server]`.
 #[must_use]
 pub fn configuration_text(sections: &str) -> String {
-    let (server, rest) = sections.split_at(sections.find('[').unwrap_or(sections.len()));
+    let first = if sections.starts_with('[') { Some(0) } else { sections.find("\n[") };
+    let (server, rest) = sections.split_at(first.unwrap_or(sections.len()));
     format!(
         "[server]\nlisten = [\"127.0.0.1:0\"]\ndata_dir = \"data\"\n{server}\n[tls]\ncert_file = \"server.crt\"\nkey_file = \"server.key\"\n\n[dns]\nlisten = [\"127.0.0.1:0\"]\n\n{rest}"
     )
@@ -317,6 +318,13 @@ pub fn python() -> Option<PathBuf> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/bin/python");
     let found = file.is_file().then_some(file);
     missing("the tests' Python environment", found)
+}
+
+/// Whether something else that a story needs is there, asked for by a command that succeeds if it is.
+#[must_use]
+pub fn has(name: &str, question: &mut Command) -> bool {
+    let succeeds = question.output().is_ok_and(|output| output.status.success());
+    missing(name, succeeds.then(PathBuf::new)).is_some()
 }
 
 fn missing(name: &str, found: Option<PathBuf>) -> Option<PathBuf> {
