@@ -1,11 +1,13 @@
 //! End-to-end stories, one file each.
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
 
+mod clients;
 mod cloudflare;
 mod configuration;
 mod conformance;
 mod credentials;
 mod demo;
+mod disk;
 mod floors;
 mod kill;
 mod manners;

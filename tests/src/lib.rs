@@ -398,6 +398,13 @@ pub fn python() -> Option<PathBuf> {
     missing("the tests' Python environment", found)
 }
 
+/// Whether something else that a story needs is there, asked for by a command that succeeds if it is.
+#[must_use]
+pub fn has(name: &str, question: &mut Command) -> bool {
+    let succeeds = question.output().is_ok_and(|output| output.status.success());
+    missing(name, succeeds.then(PathBuf::new)).is_some()
+}
+
 fn missing(name: &str, found: Option<PathBuf>) -> Option<PathBuf> {
     if found.is_none() {
         assert!(
