@@ -6,3 +6,4 @@ mod cloudflare;
 mod conformance;
 mod disk;
 mod kill;
+mod name_server;
