@@ -11,6 +11,7 @@ mod disk;
 mod floors;
 mod kill;
 mod manners;
+mod name_server;
 mod peer;
 mod provider_down;
 mod replay;
