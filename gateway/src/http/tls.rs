@@ -83,10 +83,10 @@ impl fmt::Display for TlsError {
         match self {
             Self::File(file, why) => write!(f, "{}: {why}", file.display()),
             Self::NoCertificate(file) => {
-                write!(f, "{}: no certificate in it; it should hold \"-----BEGIN CERTIFICATE-----\"", file.display())
+                write!(f, "{}: no certificate in it; it should hold a PEM block \"CERTIFICATE\"", file.display())
             }
             Self::NoKey(file) => {
-                write!(f, "{}: no private key in it; it should hold \"-----BEGIN PRIVATE KEY-----\"", file.display())
+                write!(f, "{}: no private key in it; it should hold a PEM block \"PRIVATE KEY\"", file.display())
             }
             Self::BadKey(file, why) => {
                 write!(f, "{}: the key cannot be used ({why}); ECDSA P-256, Ed25519 and RSA can", file.display())
@@ -345,8 +345,9 @@ mod tests {
         let empty = file("empty.pem", b"");
         let not_pem = file("not.pem", b"hello");
         let half = file("half.pem", &fs::read(&one.cert_file).unwrap()[..200]);
-        let odd = file("odd.pem", b"-----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n");
-        let odd_key = file("odd.key", b"-----BEGIN PRIVATE KEY-----\naGVsbG8=\n-----END PRIVATE KEY-----\n");
+        let block = |label: &str| format!("-----BEGIN {label}-----\naGVsbG8=\n-----END {label}-----\n").into_bytes();
+        let odd = file("odd.pem", &block("CERTIFICATE"));
+        let odd_key = file("odd.key", &block("PRIVATE KEY"));
         let missing = folder.path().join("missing.pem");
         for (cert_file, key_file, said) in [
             (&missing, &one.key_file, "missing.pem: No such file"),
