@@ -5,7 +5,7 @@
 
 mod order;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -28,7 +28,7 @@ pub struct Desk {
     /// What the operator wrote.
     pub settings: Arc<ArcSwap<Settings>>,
     /// All devices, from the file and from commands.
-    pub registry: RwLock<Registry>,
+    pub registry: ArcSwap<Registry>,
     /// From which every device's secrets are derived.
     pub master: MasterKey,
     /// What is durable.
@@ -79,7 +79,7 @@ impl Desk {
         if store.key_fingerprint().is_none() {
             store.set_key_fingerprint(master.fingerprint()).await.map_err(DeskError::Store)?;
         }
-        let registry = RwLock::new(registry(&settings, &store.devices()));
+        let registry = ArcSwap::from_pointee(registry(&settings, &store.devices()));
         let settings = Arc::new(ArcSwap::new(settings));
         Ok(Self { settings, registry, master, store: Arc::new(store), clock })
     }
@@ -87,7 +87,7 @@ impl Desk {
     /// Puts new settings in force.
     pub fn configure(&self, settings: Arc<Settings>) {
         let devices = registry(&settings, &self.store.devices());
-        *self.registry.write().unwrap_or_else(PoisonError::into_inner) = devices;
+        self.registry.store(Arc::new(devices));
         self.settings.store(settings);
     }
 
@@ -112,8 +112,17 @@ impl Desk {
         result.unwrap_or_else(|message| Report::Refused { message })
     }
 
+    /// Replaces the registry by a changed copy: requests read it without ever waiting, and changes are rare.
+    fn change_registry(&self, change: impl Fn(&mut Registry)) {
+        self.registry.rcu(|registry| {
+            let mut changed = Registry::clone(registry);
+            change(&mut changed);
+            changed
+        });
+    }
+
     fn device(&self, id: &str) -> Result<Arc<Device>, String> {
-        let registry = self.registry.read().unwrap_or_else(PoisonError::into_inner);
+        let registry = self.registry.load();
         registry
             .find(id)
             .cloned()
@@ -157,7 +166,7 @@ impl Desk {
         let grants = Arc::new(Grants::new(patterns));
         let device = Device { id, grants, profile, allowances, generation, origin: Origin::Command };
         let report = self.show_device(&device);
-        self.registry.write().unwrap_or_else(PoisonError::into_inner).insert(device);
+        self.change_registry(|registry| registry.insert(device.clone()));
         Ok(report)
     }
 
@@ -170,7 +179,7 @@ impl Desk {
     }
 
     fn list_devices(&self) -> Report {
-        let registry = self.registry.read().unwrap_or_else(PoisonError::into_inner);
+        let registry = self.registry.load();
         let devices = registry.sorted().into_iter().map(|device| DeviceLine {
             id: device.id.to_string(),
             hosts: device.grants.patterns(),
@@ -209,7 +218,7 @@ impl Desk {
             StoredDevice { id: device.id.clone(), generation: device.generation, registration, is_revoked: false };
         self.put(stored).await?;
         let report = self.show_device(&device);
-        self.registry.write().unwrap_or_else(PoisonError::into_inner).insert(device);
+        self.change_registry(|registry| registry.insert(device.clone()));
         Ok(report)
     }
 
@@ -225,7 +234,7 @@ impl Desk {
         let number = device.generation.number.saturating_add(1);
         let generation = Generation { number, previous_until: None };
         self.put(StoredDevice { id: device.id.clone(), generation, registration: None, is_revoked: true }).await?;
-        self.registry.write().unwrap_or_else(PoisonError::into_inner).remove(id);
+        self.change_registry(|registry| drop(registry.remove(id)));
         Ok(Report::Done { message: format!("\"{id}\" is revoked; its hosts keep their addresses") })
     }
 

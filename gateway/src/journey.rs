@@ -4,8 +4,6 @@
 //!
 //! `routes.rs` dresses and logs what comes back.
 
-use std::sync::{Arc, PoisonError};
-
 use futures_util::future::join_all;
 use nicgate_logic::answer::{Answer, Ending, Line};
 use nicgate_logic::authenticate::{Authenticated, authenticate};
@@ -30,26 +28,23 @@ pub async fn answer(gateway: &Gateway, raw: &RawRequest, now: Now) -> Answer {
 
 async fn update(gateway: &Gateway, raw: &RawRequest, now: Now) -> Result<Answer, Refusal> {
     let request = screen(raw)?;
-    let request = {
-        let registry = gateway.desk.registry.read().unwrap_or_else(PoisonError::into_inner);
-        authenticate(request, &gateway.desk.master, &registry, now)?
-    };
+    let mut request = authenticate(request, &gateway.desk.master, &gateway.desk.registry.load(), now)?;
     // From here on we know whom we answer, whatever the answer is.
-    let device = Arc::clone(request.device());
-    let lines = match update_hosts(gateway, request, now).await {
+    let lines = match update_hosts(gateway, &mut request, now).await {
         Ok(lines) => lines,
         Err(refusal) => vec![Line::of_request(Ending::Refused(refusal))],
     };
+    let device = request.device();
     Ok(Answer { lines, device: Some(device.id.clone()), profile: device.profile })
 }
 
-async fn update_hosts(gateway: &Gateway, request: Authenticated<'_>, now: Now) -> Result<Vec<Line>, Refusal> {
-    let settings = gateway.desk.settings.load_full();
+async fn update_hosts(gateway: &Gateway, request: &mut Authenticated<'_>, now: Now) -> Result<Vec<Line>, Refusal> {
+    let settings = gateway.desk.settings.load();
     if settings.limits.is_enabled {
         gateway.limits.device(&request.device().id, now).map_err(|_| Refusal::TooFast)?;
     }
-    let request = admit_once(gateway, request, now).await?;
-    let update = authorize(&request, &settings.policy, now)?;
+    admit_once(gateway, request, now).await?;
+    let update = authorize(request, &settings.policy, now)?;
 
     let lines = match update.asked.as_slice() {
         [only] => vec![line(gateway, only, now).await],
@@ -66,12 +61,8 @@ async fn update_hosts(gateway: &Gateway, request: Authenticated<'_>, now: Now) -
 }
 
 /// The store remembers signatures, and is asked only of those who could sign.
-async fn admit_once<'a>(
-    gateway: &Gateway,
-    mut request: Authenticated<'a>,
-    now: Now,
-) -> Result<Authenticated<'a>, Refusal> {
-    let Some(signed) = request.signed() else { return Ok(request) };
+async fn admit_once(gateway: &Gateway, request: &mut Authenticated<'_>, now: Now) -> Result<(), Refusal> {
+    let Some(signed) = request.signed() else { return Ok(()) };
     let store = &gateway.desk.store;
     match store.admit_once(&request.device().id, &signed.nonce, signed.id, signed.claimed, now.wall).await {
         Ok(Admission::First) => {}
@@ -79,7 +70,7 @@ async fn admit_once<'a>(
         Err(AdmitError::Reused) => return Err(Refusal::Replayed),
         Err(AdmitError::Full | AdmitError::Fault(_)) => return Err(Refusal::Overloaded),
     }
-    Ok(request)
+    Ok(())
 }
 
 async fn line(gateway: &Gateway, asked: &Asked, now: Now) -> Line {

@@ -22,8 +22,6 @@ pub const MOST_HOSTS: usize = 20;
 /// What a device may have done, host by host. Made by [`authorize`] alone.
 #[derive(Debug)]
 pub struct Update {
-    /// Who asked.
-    pub device: Arc<Device>,
     /// One for each host of the request, in its order.
     pub asked: Vec<Asked>,
     /// Hosts that move along with a prefix although nobody named them; they get no line in the answer.
@@ -117,7 +115,7 @@ pub fn authorize(request: &Authenticated<'_>, policy: &Policy, now: Now) -> Resu
         })
         .collect();
     let related = related(&update, &asked, device, policy, &sent);
-    Ok(Update { device: Arc::clone(device), asked, related })
+    Ok(Update { asked, related })
 }
 
 fn granted(device: &Device, policy: &Policy, hostname: &Hostname) -> Result<HostPolicy, Refusal> {
