@@ -1,7 +1,8 @@
 //! May this device touch these hosts, and what does it want of each? An authenticated request becomes an
 //! [`Update`]: per host either something wanted or a refusal, in the order of the request.
 //!
-//! A foreign host and one that does not exist look the same from outside.
+//! A foreign host and one that does not exist look the same from outside. What is made here can be read everywhere
+//! and made nowhere else: hence `non_exhaustive`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -21,6 +22,7 @@ pub const MOST_HOSTS: usize = 20;
 
 /// What a device may have done, host by host. Made by [`authorize`] alone.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Update {
     /// One for each host of the request, in its order.
     pub asked: Vec<Asked>,
@@ -30,6 +32,7 @@ pub struct Update {
 
 /// One host of a request.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Asked {
     /// The name as the request wrote it.
     pub written: Box<str>,
@@ -39,6 +42,7 @@ pub struct Asked {
 
 /// One host, and what is wanted of it.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Wanted {
     /// The host.
     pub hostname: Hostname,
