@@ -20,8 +20,8 @@ use nicgate_logic::state::{Applied, HostState};
 use nicgate_protocol::{AddressSet, Hostname};
 use tokio::sync::{Notify, oneshot};
 
-use crate::provider::send::{Mask, Pushed, Sender};
-use crate::provider::{BadSetting, Class, Job, Outcome, Provider, ProviderSettings};
+use crate::provider::send::{Mask, Pushed, Sender, Unbounded};
+use crate::provider::{BadSetting, Class, HostJob, Job, Moment, Outcome, Provider, ProviderSettings};
 use crate::store::Ticket;
 
 /// How long [`Reconciler::stop`] waits for pushes that are on their way.
@@ -111,6 +111,7 @@ pub struct Surroundings {
 #[derive(Clone)]
 struct Upstream {
     provider: Arc<dyn Provider>,
+    sender: Sender,
     mask: Arc<Mask>,
     ttl: Option<u32>,
 }
@@ -185,7 +186,12 @@ impl Reconciler {
         let mut upstreams = HashMap::new();
         for settings in providers {
             let provider = settings.open().map_err(|bad| (Arc::clone(&settings.name), bad))?;
-            let upstream = Upstream { provider, mask: Arc::new(Mask::new(settings)), ttl: settings.ttl };
+            let sender = match &settings.ca_file {
+                None => self.sender.clone(),
+                Some(_) => Sender::of(settings)
+                    .map_err(|why| (Arc::clone(&settings.name), BadSetting { key: "ca_file", why: why.to_string() }))?,
+            };
+            let upstream = Upstream { provider, sender, mask: Arc::new(Mask::new(settings)), ttl: settings.ttl };
             upstreams.insert(Arc::clone(&settings.name), upstream);
         }
         self.adopt(policy, upstreams);
@@ -387,11 +393,13 @@ impl Reconciler {
             let state = self.ledger.host(&push.hostname).unwrap_or_default();
             let job = Job {
                 zone: host.zone.name.clone(),
-                hostname: push.hostname.clone(),
-                before: state.applied_by(&push.provider).cloned(),
-                doubted: push.doubted.clone(),
-                wanted: push.desired,
-                ttl: host.ttl().or(upstream.ttl),
+                hosts: vec![HostJob {
+                    hostname: push.hostname.clone(),
+                    before: state.applied_by(&push.provider).cloned(),
+                    doubted: push.doubted.clone(),
+                    wanted: push.desired,
+                    ttl: host.ttl().or(upstream.ttl),
+                }],
             };
             (job, upstream.clone())
         });
@@ -410,16 +418,18 @@ impl Reconciler {
     async fn push(&self, push: Push, job: &Job, upstream: &Upstream) {
         let started = self.now().uptime;
         let mut owed = Owed { reconciler: self, push: &push, is_paid: false };
-        let Pushed { outcome, calls } = self.sender.push(upstream.provider.update(job), &upstream.mask).await;
-        let (end, words) = match outcome {
+        let outside = Unbounded(|| self.moment());
+        let Pushed { outcomes, calls } =
+            upstream.sender.push(upstream.provider.update(job), 1, &upstream.mask, &outside).await;
+        let (end, words) = match outcomes.into_iter().next().unwrap_or_else(|| unreachable!("one host, one outcome")) {
             Outcome::Confirmed { remembered, ttl } => {
                 let provider = Box::from(&*push.provider);
-                let applied = Applied { provider, addresses: job.wanted, ttl, remembered };
+                let applied = Applied { provider, addresses: push.desired, ttl, remembered };
                 // Before the plan hears of it, so that the next push of this host starts from here.
                 self.ledger.confirm(&push.hostname, applied).await;
                 (End::Confirmed, None)
             }
-            Outcome::Refused { class, code, text } => (End::Refused(class), Some(format!("{text} ({code})"))),
+            Outcome::Refused { class, code, text, .. } => (End::Refused(class), Some(format!("{text} ({code})"))),
             Outcome::Unconfirmed { class, why, retry_after, maybe_written } => {
                 let words = if maybe_written { format!("{why}; the change may have been made") } else { why.into() };
                 (End::Unconfirmed { class, retry_after, maybe_written }, Some(words))
@@ -469,6 +479,11 @@ impl Reconciler {
             self.idle.notify_one();
         }
         self.changed.notify_one();
+    }
+
+    fn moment(&self) -> Moment {
+        let roll = || u128::from((self.surroundings.dice)());
+        Moment { now: self.now().wall, dice: roll() << 64 | roll() }
     }
 
     fn now(&self) -> Now {

@@ -3,14 +3,21 @@
 
 use std::sync::Arc;
 
-use nicgate::provider::send::{Mask, Pushed, Sender};
-use nicgate::provider::{Class, Job, Outcome, ProviderSettings, Setting, kind};
+use nicgate::provider::send::{Mask, Sender, Unbounded};
+use nicgate::provider::{Class, HostJob, Job, Moment, Outcome, ProviderSettings, Setting, kind};
 use nicgate_logic::state::Applied;
 use nicgate_protocol::{AddressSet, Hostname, Secret};
 use nicgate_tests::fake_cloudflare::{FakeCloudflare, Mishap, TOKEN, ZONE, ZONE_ID};
 use serde_json::{Value, json};
 
 const HOST: &str = "nas.home.test";
+
+/// How one push ended.
+#[derive(Debug)]
+struct Ended {
+    outcome: Outcome,
+    calls: usize,
+}
 
 /// One host at the fake, with what is remembered between changes.
 struct Bench {
@@ -31,18 +38,19 @@ impl Bench {
     }
 
     /// One push, after which the bench remembers what a gateway would.
-    async fn push(&mut self, wanted: &str) -> Pushed {
+    async fn push(&mut self, wanted: &str) -> Ended {
         let wanted = addresses(wanted);
-        let job = Job {
-            zone: Hostname::parse(ZONE).unwrap(),
+        let host = HostJob {
             hostname: Hostname::parse(HOST).unwrap(),
             before: self.before.clone(),
             doubted: self.doubted.clone(),
             wanted,
             ttl: None,
         };
+        let job = Job { zone: Hostname::parse(ZONE).unwrap(), hosts: vec![host] };
         let talk = self.settings.open().unwrap().update(&job);
-        let pushed = self.sender.push(talk, &Mask::new(&self.settings)).await;
+        let pushed = self.sender.push(talk, 1, &Mask::new(&self.settings), &Unbounded(Moment::default)).await;
+        let pushed = Ended { outcome: pushed.outcomes.into_iter().next().unwrap(), calls: pushed.calls };
         match &pushed.outcome {
             Outcome::Confirmed { remembered, ttl } => {
                 let remembered = remembered.clone();
@@ -129,7 +137,7 @@ async fn a_cname_in_the_way_is_refused_in_words() {
     let mut bench = Bench::new().await;
     bench.fake.put("CNAME", HOST, "elsewhere.test", &Value::Null);
     let pushed = bench.push("192.0.2.1").await;
-    let Outcome::Refused { class: Class::Invalid, code, text } = pushed.outcome else { panic!("{pushed:?}") };
+    let Outcome::Refused { class: Class::Invalid, code, text, .. } = pushed.outcome else { panic!("{pushed:?}") };
     assert_eq!(&*code, "81054");
     assert!(text.contains("CNAME"), "{text}");
 }

@@ -10,6 +10,7 @@
 pub mod answer;
 pub mod authenticate;
 pub mod authorize;
+pub mod budget;
 pub mod decide;
 pub mod device;
 pub mod limits;

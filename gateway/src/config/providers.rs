@@ -1,5 +1,6 @@
 //! `[[provider]]`: each kind says which keys it takes; see `provider/mod.rs`.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use nicgate_protocol::{DeviceId, Secret};
@@ -8,7 +9,8 @@ use super::file::{Section, quote};
 use super::nearest::{enumerate, nearest};
 use super::reading::{At, Once, Span};
 use super::secrets::{self, Home};
-use crate::provider::{KINDS, Key, Kind, ProviderSettings, Setting, Shape};
+use crate::provider::send::Sender;
+use crate::provider::{COMMON_KEYS, KINDS, Key, Kind, ProviderSettings, Setting, Shape};
 
 /// Kinds that people ask for by name. Those not in [`KINDS`] are no slip of the pen, and are answered as such.
 const PLANNED: &[&str] = &[
@@ -31,6 +33,9 @@ const PLANNED: &[&str] = &[
     "route53",
     "webhook",
 ];
+
+/// The most calls that an operator may allow a minute.
+const MOST_CALLS: u32 = 60_000;
 
 /// The word of the embedded name server's kind.
 const EMBEDDED: &str = "embedded";
@@ -91,7 +96,7 @@ pub(super) fn read_providers(sections: Vec<Section<'_>>, has_dns: bool) -> Provi
                 let name = name.as_ref().map_or("", |name| &name.value);
                 providers.settings.push(read_settings(section, name, kind.value));
             }
-            None => section.finish_unread(&["name", "type", "endpoint", "ttl"]),
+            None => section.finish_unread(&COMMON_KEYS),
         }
     }
     providers
@@ -121,6 +126,8 @@ fn read_settings(mut section: Section<'_>, name: &str, kind: &'static dyn Kind) 
     let mut settings = ProviderSettings::new(name, kind);
     settings.endpoint = section.take_parsed("endpoint", url).map(|at| at.value);
     settings.ttl = section.take_number("ttl", 1..=LONGEST_TTL);
+    settings.calls_per_minute = section.take_number("calls_per_minute", 1..=MOST_CALLS);
+    settings.ca_file = take_authorities(&mut section);
     // Where each key stands, for what the kind itself has to say about it.
     let mut spans: Vec<(&str, Span)> =
         section.value_span("endpoint").map(|span| ("endpoint", span)).into_iter().collect();
@@ -150,6 +157,21 @@ fn read_settings(mut section: Section<'_>, name: &str, kind: &'static dyn Kind) 
     }
     section.finish(true);
     settings
+}
+
+/// The certificate authorities that are trusted instead of the public ones.
+fn take_authorities(section: &mut Section<'_>) -> Option<PathBuf> {
+    let reading = section.reading;
+    let file = section.take_text("ca_file")?;
+    let path = reading.path(file.value);
+    match Sender::with_authorities(&path) {
+        Ok(_) => Some(path),
+        Err(why) => {
+            let hint = "write the path of a PEM file with the certificate of the authority";
+            reading.mistake(&file.span, format!("ca_file cannot be used: {why}"), hint);
+            None
+        }
+    }
 }
 
 fn is_elsewhere(section: &Section<'_>, key: &Key) -> bool {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use nicgate_logic::policy::DEFAULT_TTL;
 
-use super::{BadSetting, Heard, Job, Key, Kind, Outcome, Provider, ProviderSettings, Step, Talk};
+use super::{BadSetting, Budget, Heard, Job, Key, Kind, Moment, Outcome, Provider, ProviderSettings, Step, Talk};
 
 /// Its entry in the list of kinds.
 pub const KIND: Embedded = Embedded;
@@ -39,7 +39,11 @@ impl Kind for Embedded {
 
 impl Provider for Embedded {
     fn update(&self, job: &Job) -> Box<dyn Talk + Send> {
-        Box::new(Follows { ttl: job.ttl.unwrap_or(DEFAULT_TTL) })
+        Box::new(Follows { ttls: job.hosts.iter().map(|host| host.ttl.unwrap_or(DEFAULT_TTL)).collect() })
+    }
+
+    fn budget(&self) -> Budget {
+        Budget::default()
     }
 
     fn is_embedded(&self) -> bool {
@@ -49,12 +53,12 @@ impl Provider for Embedded {
 
 /// A conversation that is over before it starts.
 struct Follows {
-    ttl: u32,
+    ttls: Vec<u32>,
 }
 
 impl Talk for Follows {
-    fn next(&mut self, _heard: Option<Heard>) -> Step {
-        Step::Done(Outcome::Confirmed { remembered: None, ttl: self.ttl })
+    fn next(&mut self, _heard: Option<Heard>, _moment: Moment) -> Step {
+        Step::Done(self.ttls.iter().map(|ttl| Outcome::Confirmed { remembered: None, ttl: *ttl }).collect())
     }
 }
 

@@ -4,22 +4,35 @@
 //! network, no clock and no dice; [`send`] alone talks. So a provider is tested by a table of answers and cannot
 //! forget a timeout. What it may remember for the next change (zone and record ids) comes back with the outcome.
 //!
+//! Most APIs know zones and records. They share one conversation, [`records`]: what to look at before writing, what
+//! may be changed, what a lost answer means. Their files only say how to ask and how to read the answers. The others
+//! (update URLs, RFC 2136) have conversations of their own.
+//!
 //! A new provider is one file here and one word in the `providers!` line.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Uri};
 use nicgate_logic::state::Applied;
-use nicgate_protocol::{AddressSet, Hostname, Secret};
+use nicgate_protocol::{AddressSet, Family, Hostname, Secret, Timestamp};
+use sha2::{Digest as _, Sha256};
 
+pub use nicgate_logic::budget::{Budget, Window};
 pub use nicgate_logic::reconcile::Class;
 
+mod encode;
+#[cfg(test)]
+mod play;
+mod records;
 pub mod send;
+mod trouble;
 
 /// Writes both the modules and the list of kinds. `cargo fmt` does not enter modules named in a macro: a format check
 /// names `gateway/src/provider/*.rs` by hand.
@@ -40,8 +53,10 @@ pub fn kind(word: &str) -> Option<&'static dyn Kind> {
     KINDS.iter().copied().find(|kind| kind.word() == word)
 }
 
-/// A key that a kind of provider takes in its `[[provider]]` block. Every kind also takes `name`, `type`, `endpoint`
-/// and `ttl`; they are not listed.
+/// Keys that every kind takes; a kind does not list them among its own.
+pub const COMMON_KEYS: [&str; 6] = ["name", "type", "endpoint", "ttl", "ca_file", "calls_per_minute"];
+
+/// A key that a kind of provider takes in its `[[provider]]` block, besides [`COMMON_KEYS`].
 #[derive(Clone, Copy, Debug)]
 pub struct Key {
     /// As it is written.
@@ -54,6 +69,32 @@ pub struct Key {
     pub is_required: bool,
     /// What its value looks like.
     pub shape: Shape,
+}
+
+impl Key {
+    /// A required secret.
+    #[must_use]
+    pub const fn secret(name: &'static str, about: &'static str) -> Self {
+        Self { name, about, is_secret: true, is_required: true, shape: Shape::Text }
+    }
+
+    /// A required text that is no secret.
+    #[must_use]
+    pub const fn text(name: &'static str, about: &'static str) -> Self {
+        Self { name, about, is_secret: false, is_required: true, shape: Shape::Text }
+    }
+
+    /// The same, but not required.
+    #[must_use]
+    pub const fn optional(self) -> Self {
+        Self { is_required: false, ..self }
+    }
+
+    /// The same, but of another shape.
+    #[must_use]
+    pub const fn shaped(self, shape: Shape) -> Self {
+        Self { shape, ..self }
+    }
 }
 
 /// What the value of a key looks like.
@@ -138,6 +179,10 @@ pub struct ProviderSettings {
     pub endpoint: Option<String>,
     /// TTL of hosts for which nobody asked for another, in seconds.
     pub ttl: Option<u32>,
+    /// Certificate authorities (PEM) that are trusted instead of the public ones.
+    pub ca_file: Option<PathBuf>,
+    /// The operator's own bound on calls, instead of the kind's.
+    pub calls_per_minute: Option<u32>,
     values: BTreeMap<&'static str, Setting>,
 }
 
@@ -145,7 +190,15 @@ impl ProviderSettings {
     /// A provider with no settings yet.
     #[must_use]
     pub fn new(name: &str, kind: &'static dyn Kind) -> Self {
-        Self { name: name.into(), kind, endpoint: None, ttl: None, values: BTreeMap::new() }
+        Self {
+            name: name.into(),
+            kind,
+            endpoint: None,
+            ttl: None,
+            ca_file: None,
+            calls_per_minute: None,
+            values: BTreeMap::new(),
+        }
     }
 
     /// Adds the value of one of the kind's own keys.
@@ -159,6 +212,39 @@ impl ProviderSettings {
     /// The first setting that cannot be used.
     pub fn open(&self) -> Result<Arc<dyn Provider>, BadSetting> {
         self.kind.open(self)
+    }
+
+    /// Which credential this is, as a number: the same for two blocks that log in alike, and then they share the
+    /// vendor's limits.
+    #[must_use]
+    pub fn account(&self) -> u64 {
+        let mut hash = Sha256::new();
+        let mut add = |text: &str| {
+            hash.update((text.len() as u64).to_be_bytes());
+            hash.update(text);
+        };
+        add(self.kind.word());
+        add(self.endpoint.as_deref().unwrap_or_default());
+        for key in self.kind.keys().iter().filter(|key| key.is_required || key.is_secret) {
+            add(self.text(key.name).unwrap_or_default());
+            add(self.secret(key.name).map_or("", |secret| secret.expose()));
+        }
+        let digest = hash.finalize();
+        digest.iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+    }
+
+    /// The value of a required secret key, trimmed.
+    ///
+    /// # Errors
+    /// When it is missing, empty, or holds what no credential holds: blanks, control characters, other letters than
+    /// ASCII's.
+    pub(crate) fn credential(&self, key: &'static str) -> Result<&str, BadSetting> {
+        let text = self.secret(key).map(|secret| secret.expose().trim()).or(self.text(key).map(str::trim));
+        match text {
+            None | Some("") => Err(BadSetting { key, why: "it is missing".to_owned() }),
+            Some(text) if text.bytes().all(|byte| byte.is_ascii_graphic()) => Ok(text),
+            Some(_) => Err(BadSetting { key, why: "it holds letters, digits and signs, and no blanks".to_owned() }),
+        }
     }
 
     /// The value of a key that holds text and is not secret.
@@ -231,8 +317,22 @@ impl fmt::Debug for ProviderSettings {
 
 /// One configured provider.
 pub trait Provider: Send + Sync {
-    /// Starts the conversation that makes one host so.
+    /// Starts the conversation that makes the hosts of a job so.
     fn update(&self, job: &Job) -> Box<dyn Talk + Send>;
+
+    /// Starts a conversation that only reads what stands for a host; it ends with [`Step::Seen`], or with one outcome.
+    /// `None`: the API cannot be read.
+    fn look(&self, _zone: &Hostname, _hostname: &Hostname) -> Option<Box<dyn Talk + Send>> {
+        None
+    }
+
+    /// How many hosts of one zone a job may have: more than one where the API changes them in one call.
+    fn hosts_at_once(&self) -> usize {
+        1
+    }
+
+    /// How many calls the vendor allows.
+    fn budget(&self) -> Budget;
 
     /// Whether this is our own name server, which follows the store by itself and is never pushed to.
     fn is_embedded(&self) -> bool {
@@ -240,14 +340,21 @@ pub trait Provider: Send + Sync {
     }
 }
 
+/// What a provider shall publish, for one or several hosts of a zone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Job {
+    /// The zone that holds the hosts, as it is configured. At the provider they may lie in a zone above it.
+    pub zone: Hostname,
+    /// The hosts; at most [`Provider::hosts_at_once`], none of them twice, never empty.
+    pub hosts: Vec<HostJob>,
+}
+
 /// What a provider shall publish for one host.
 ///
 /// A family that is absent in `wanted` but was written by us (present in `before` or `doubted`) is removed, as far as
 /// its records still say what we wrote. A family absent in all of them is not touched.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Job {
-    /// The zone that holds the host, as it is configured.
-    pub zone: Hostname,
+pub struct HostJob {
     /// The host.
     pub hostname: Hostname,
     /// What this provider confirmed last.
@@ -261,26 +368,81 @@ pub struct Job {
     pub ttl: Option<u32>,
 }
 
+impl HostJob {
+    /// What this provider confirmed last; empty when nothing.
+    pub(crate) fn written(&self) -> AddressSet {
+        self.before.as_ref().map(|before| before.addresses).unwrap_or_default()
+    }
+
+    /// Whether this gateway wrote an address, or may have.
+    pub(crate) fn may_be_ours(&self, address: IpAddr) -> bool {
+        let family = Family::of(address);
+        std::iter::once(&self.written()).chain(&self.doubted).any(|ours| ours.of(family) == Some(address))
+    }
+
+    /// Whether this gateway has something to do with a family of the host at all.
+    pub(crate) fn concerns(&self, family: Family) -> bool {
+        let ours = [self.wanted, self.written()];
+        ours.iter().chain(&self.doubted).any(|set| set.of(family).is_some())
+    }
+}
+
+/// When something is said, and a random number to go with it: handed in, so that a conversation asks neither clock nor
+/// dice for its signatures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moment {
+    /// The wall clock.
+    pub now: Timestamp,
+    /// Unguessable, another one each time.
+    pub dice: u128,
+}
+
 /// A conversation about one [`Job`].
 pub trait Talk {
     /// What to do, given what was heard after the last [`Step::Send`]; `None` at the start.
-    fn next(&mut self, heard: Option<Heard>) -> Step;
+    fn next(&mut self, heard: Option<Heard>, moment: Moment) -> Step;
 }
 
 /// What a conversation wants.
 #[derive(Debug)]
 pub enum Step {
+    /// It is over: one outcome for each host of the job, in the job's order.
+    Done(Vec<Outcome>),
+    /// It was only to look, and this is what stands there.
+    Seen(Sight),
     /// Send this and tell what comes back.
     Send(Call),
-    /// It is over.
-    Done(Outcome),
+}
+
+/// What stands at a provider for one host.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sight {
+    /// The provider's zone, in its own words.
+    pub zone: String,
+    /// Every address of the name.
+    pub addresses: Vec<IpAddr>,
+    /// What is in the way of an update, in words: a CNAME, a record with special routing.
+    pub obstacles: Vec<String>,
 }
 
 /// One message to a provider.
 #[derive(Debug)]
 pub enum Call {
+    /// A DNS message.
+    Dns(DnsCall),
     /// An HTTP request.
     Http(HttpCall),
+}
+
+/// One DNS message and where it goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DnsCall {
+    /// The server, as `host:port`.
+    pub server: Box<str>,
+    /// Over TCP rather than UDP.
+    pub is_tcp: bool,
+    /// The message, without the length that TCP puts before it.
+    pub message: Bytes,
 }
 
 /// One HTTP request. Header values that hold a secret are marked sensitive; URLs are never logged.
@@ -305,8 +467,10 @@ impl fmt::Debug for HttpCall {
 /// What came back.
 #[derive(Clone, Debug)]
 pub enum Heard {
-    /// A whole answer.
+    /// A whole HTTP answer.
     Answer(Answer),
+    /// A DNS message.
+    Message(Bytes),
     /// No answer, or half of one.
     Silence(Silence),
 }
@@ -323,12 +487,26 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// How long the provider asks to be left alone: `Retry-After` in seconds (RFC 9110 10.2.3). The form with a date
-    /// is not read, no API of ours sends it.
+    /// How long the provider asks to be left alone: `Retry-After` in seconds or as a date (RFC 9110 10.2.3), else the
+    /// seconds of `RateLimit-Reset` and its kin where nothing is left.
     #[must_use]
-    pub fn retry_after(&self) -> Option<Duration> {
-        let text = self.headers.get(RETRY_AFTER)?.to_str().ok()?;
-        text.trim().parse().ok().map(Duration::from_secs)
+    pub fn retry_after(&self, now: Timestamp) -> Option<Duration> {
+        let field = |name: &str| self.headers.get(name)?.to_str().ok().map(str::trim);
+        if let Some(text) = field("retry-after") {
+            return match text.parse() {
+                Ok(seconds) => Some(Duration::from_secs(seconds)),
+                Err(_) => httpdate::parse_http_date(text).ok().and_then(|date| {
+                    let since = date.duration_since(std::time::UNIX_EPOCH).ok()?;
+                    Some(Timestamp::from_seconds(since.as_secs()).since(now))
+                }),
+            };
+        }
+        let names = ["ratelimit", "x-ratelimit", "x-rate-limit"];
+        let spent = names.into_iter().find(|name| field(&format!("{name}-remaining")) == Some("0"))?;
+        let reset: u64 = field(&format!("{spent}-reset"))?.parse().ok()?;
+        // Some write seconds from now, some the time in Unix seconds.
+        let is_date = reset > 1_000_000_000;
+        Some(if is_date { Timestamp::from_seconds(reset).since(now) } else { Duration::from_secs(reset) })
     }
 }
 
@@ -351,7 +529,7 @@ pub enum Outcome {
         /// The TTL that went with it, in seconds; 0 when nothing is published.
         ttl: u32,
     },
-    /// The provider said no and changed nothing.
+    /// The provider said no.
     Refused {
         /// Why.
         class: Class,
@@ -359,6 +537,8 @@ pub enum Outcome {
         code: Box<str>,
         /// What happened and what would help.
         text: Box<str>,
+        /// A part of the change was made before, in a call of its own.
+        maybe_written: bool,
     },
     /// Nobody knows, or not now.
     Unconfirmed {
@@ -371,6 +551,13 @@ pub enum Outcome {
         /// The change may have been made all the same.
         maybe_written: bool,
     },
+}
+
+impl Outcome {
+    /// Refused, and nothing was changed.
+    pub(crate) fn refused(class: Class, code: &str, text: &str) -> Self {
+        Self::Refused { class, code: code.into(), text: text.into(), maybe_written: false }
+    }
 }
 
 /// The base URL of a provider, without the slash at its end.
@@ -418,7 +605,7 @@ mod tests {
             assert!(kind.about().ends_with('.'), "{}", kind.word());
             for key in kind.keys() {
                 assert!(key.about.ends_with('.'), "{} {}", kind.word(), key.name);
-                assert!(!["name", "type", "endpoint", "ttl"].contains(&key.name), "every kind takes {}", key.name);
+                assert!(!COMMON_KEYS.contains(&key.name), "every kind takes {}", key.name);
             }
         }
         assert!(super::kind("no-such-thing").is_none());
@@ -477,11 +664,39 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_read_in_seconds() {
-        for (text, seconds) in [("30", Some(30)), (" 7 ", Some(7)), ("soon", None), ("-1", None), ("", None)] {
-            let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_str(text).unwrap())]);
-            let answer = Answer { status: 429, headers, body: Bytes::new() };
-            assert_eq!(answer.retry_after(), seconds.map(Duration::from_secs), "{text:?}");
+    fn patience_is_read_however_it_is_written() {
+        let now = Timestamp::from_seconds(1_795_348_800); // Sun, 22 Nov 2026 12:00:00 GMT
+        for (fields, seconds) in [
+            (&[("retry-after", "30")][..], Some(30)),
+            (&[("retry-after", " 7 ")], Some(7)),
+            (&[("retry-after", "Sun, 22 Nov 2026 12:01:30 GMT")], Some(90)),
+            (&[("retry-after", "Sun, 22 Nov 2026 11:59:00 GMT")], Some(0)),
+            (&[("retry-after", "soon")], None),
+            (&[("retry-after", "-1")], None),
+            (&[("retry-after", "5"), ("ratelimit-remaining", "0"), ("ratelimit-reset", "9")], Some(5)),
+            (&[("ratelimit-remaining", "0"), ("ratelimit-reset", "9")], Some(9)),
+            (&[("ratelimit-remaining", "3"), ("ratelimit-reset", "9")], None),
+            (&[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1795348860")], Some(60)),
+            (&[], None),
+        ] {
+            let field = |(name, text): &(&'static str, &str)| {
+                (HeaderName::from_static(name), HeaderValue::from_str(text).unwrap())
+            };
+            let answer = Answer { status: 429, headers: fields.iter().map(field).collect(), body: Bytes::new() };
+            assert_eq!(answer.retry_after(now), seconds.map(Duration::from_secs), "{fields:?}");
         }
+    }
+
+    #[test]
+    fn blocks_that_log_in_alike_are_one_account() {
+        let with = |name: &str, token: &str, endpoint: Option<&str>| {
+            let mut settings = ProviderSettings::new(name, kind("cloudflare").unwrap());
+            settings.set("api_token", Setting::Secret(Secret::new(token.into())));
+            settings.endpoint = endpoint.map(str::to_owned);
+            settings.account()
+        };
+        assert_eq!(with("a", "one", None), with("b", "one", None));
+        assert_ne!(with("a", "one", None), with("a", "two", None));
+        assert_ne!(with("a", "one", None), with("a", "one", Some("http://127.0.0.1")));
     }
 }

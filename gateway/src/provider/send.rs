@@ -1,19 +1,36 @@
-//! The only place that talks to providers: one HTTP client, its deadlines and bounds, and the loop that carries a
-//! conversation to its end.
+//! The only place that talks to providers: HTTP clients, DNS sockets, their deadlines and bounds, and the loop that
+//! carries a conversation to its end.
 //!
 //! It follows no redirect (a credential must not travel), asks no proxy, retries nothing (the reconciler does), and
 //! logs nothing. What a provider said and an operator will read is cut, cleaned and stripped of secrets here.
 
 use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http::Uri;
 use nicgate_protocol::Secret;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy as Redirects;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpStream, UdpSocket};
 
-use super::{Answer, Call, Class, Heard, HttpCall, Outcome, ProviderSettings, Silence, Step, Talk};
+use super::encode::percent_encoded;
+use super::{
+    Answer, Call, Class, DnsCall, Heard, HttpCall, Moment, Outcome, ProviderSettings, Sight, Silence, Step, Talk,
+};
+
+/// What providers are told about us, unless a provider wants more.
+pub const USER_AGENT: &str = concat!("nicgate/", env!("CARGO_PKG_VERSION"), " (+", env!("CARGO_PKG_REPOSITORY"), ")");
 
 /// Until a connection stands.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
@@ -21,8 +38,13 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 const CALL_DEADLINE: Duration = Duration::from_secs(20);
 /// The longest body read; only lists of zones come near it.
 const LONGEST_BODY: usize = 2 << 20;
-/// Calls of one conversation. The longest honest one has eight.
-const MOST_CALLS: usize = 16;
+/// For a DNS answer over UDP; then the conversation may ask again, or over TCP.
+const UDP_DEADLINE: Duration = Duration::from_secs(3);
+/// The longest DNS message.
+const LONGEST_MESSAGE: usize = 65_535;
+/// Calls of one conversation, for each host of its job. The longest honest one of a single host has some ten: a login,
+/// zones by name, pages of records, two writes, a publication, a logout.
+const MOST_CALLS: usize = 32;
 /// Letters of a provider's text that are kept.
 const LONGEST_TEXT: usize = 300;
 /// Shorter secrets are not masked: they would tear holes into ordinary words.
@@ -35,6 +57,8 @@ pub enum SenderError {
     Tls(rustls::Error),
     /// The HTTP client could not be built.
     Http(reqwest::Error),
+    /// The file of certificate authorities cannot be used.
+    Authorities(PathBuf, String),
 }
 
 impl fmt::Display for SenderError {
@@ -42,6 +66,7 @@ impl fmt::Display for SenderError {
         match self {
             Self::Tls(source) => write!(f, "TLS towards providers: {source}"),
             Self::Http(source) => write!(f, "the HTTP client for providers: {source}"),
+            Self::Authorities(file, why) => write!(f, "{}: {why}", file.display()),
         }
     }
 }
@@ -51,6 +76,7 @@ impl std::error::Error for SenderError {
         match self {
             Self::Tls(source) => Some(source),
             Self::Http(source) => Some(source),
+            Self::Authorities(..) => None,
         }
     }
 }
@@ -58,10 +84,37 @@ impl std::error::Error for SenderError {
 /// How a conversation ended, and how many calls it took.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pushed {
-    /// The end.
-    pub outcome: Outcome,
+    /// The end, for each host of the job.
+    pub outcomes: Vec<Outcome>,
     /// Calls made.
     pub calls: usize,
+}
+
+/// What a conversation takes from outside, besides the network.
+pub trait Outside: Send + Sync {
+    /// The present, and a random number.
+    fn moment(&self) -> Moment;
+
+    /// Waits until one more call fits the provider's budget. The first call of a conversation is paid for by whoever
+    /// starts it.
+    ///
+    /// # Errors
+    /// In how long it would: too long to wait here.
+    fn permit(&self) -> Pin<Box<dyn Future<Output = Result<(), Duration>> + Send + '_>>;
+}
+
+/// A clock and dice, and no budget: for a single look.
+#[derive(Clone, Copy, Debug)]
+pub struct Unbounded<F>(pub F);
+
+impl<F: Fn() -> Moment + Send + Sync> Outside for Unbounded<F> {
+    fn moment(&self) -> Moment {
+        (self.0)()
+    }
+
+    fn permit(&self) -> Pin<Box<dyn Future<Output = Result<(), Duration>> + Send + '_>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 }
 
 /// Talks to providers. Cheap to clone; connections are shared.
@@ -71,12 +124,40 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// A client with the Mozilla roots.
+    /// One that trusts the public certificate authorities (Mozilla's list).
     ///
     /// # Errors
     /// When TLS or HTTP cannot be set up at all.
     pub fn new() -> Result<Self, SenderError> {
-        let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        Self::trusting(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() })
+    }
+
+    /// One that trusts the certificate authorities of a PEM file, and no others.
+    ///
+    /// # Errors
+    /// When the file holds no usable certificate, and as [`Self::new`].
+    pub fn with_authorities(file: &Path) -> Result<Self, SenderError> {
+        let bad = |why: String| SenderError::Authorities(file.to_owned(), why);
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_file_iter(file).map_err(|why| bad(why.to_string()))? {
+            let certificate = certificate.map_err(|why| bad(why.to_string()))?;
+            roots.add(certificate).map_err(|why| bad(why.to_string()))?;
+        }
+        if roots.is_empty() {
+            return Err(bad("it holds no PEM block CERTIFICATE".to_owned()));
+        }
+        Self::trusting(roots)
+    }
+
+    /// For a configured provider.
+    ///
+    /// # Errors
+    /// As [`Self::with_authorities`].
+    pub fn of(settings: &ProviderSettings) -> Result<Self, SenderError> {
+        settings.ca_file.as_deref().map_or_else(Self::new, Self::with_authorities)
+    }
+
+    fn trusting(roots: RootCertStore) -> Result<Self, SenderError> {
         let tls = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(SenderError::Tls)?
@@ -84,38 +165,89 @@ impl Sender {
             .with_no_client_auth();
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
-            .user_agent(concat!("nicgate/", env!("CARGO_PKG_VERSION"), " (+", env!("CARGO_PKG_REPOSITORY"), ")"))
+            .user_agent(USER_AGENT)
             .connect_timeout(CONNECT_DEADLINE)
             .timeout(CALL_DEADLINE)
             .redirect(Redirects::none())
             .referer(false)
             .no_proxy()
+            .dns_resolver(Arc::new(Resolver))
             .build()
             .map_err(SenderError::Http)?;
         Ok(Self { client })
     }
 
-    /// Carries a conversation to its end.
-    pub async fn push(&self, mut talk: Box<dyn Talk + Send>, mask: &Mask) -> Pushed {
-        let mut heard = None;
-        for calls in 0..=MOST_CALLS {
-            match talk.next(heard.take()) {
-                Step::Done(outcome) => return Pushed { outcome: mask.clean_outcome(outcome), calls },
-                Step::Send(Call::Http(call)) if calls < MOST_CALLS => heard = Some(self.call(call).await),
-                Step::Send(Call::Http(_)) => {}
-            }
-        }
-        let outcome = Outcome::Unconfirmed {
-            class: Class::Bug,
-            why: format!("no end after {MOST_CALLS} calls").into(),
-            retry_after: None,
-            maybe_written: true,
+    /// Carries a conversation about `hosts` hosts to its end.
+    pub async fn push(&self, talk: Box<dyn Talk + Send>, hosts: usize, mask: &Mask, outside: &impl Outside) -> Pushed {
+        let (end, calls) = self.talk(talk, hosts, outside).await;
+        let outcomes = match end {
+            Ok(End::Done(outcomes)) if outcomes.len() == hosts => outcomes,
+            Ok(End::Done(_) | End::Seen(_)) => vec![broken("the conversation ended without an outcome"); hosts],
+            Err(outcome) => vec![outcome; hosts],
         };
-        Pushed { outcome, calls: MOST_CALLS }
+        Pushed { outcomes: outcomes.into_iter().map(|outcome| mask.clean_outcome(outcome)).collect(), calls }
+    }
+
+    /// Carries a conversation that only reads to its end.
+    ///
+    /// # Errors
+    /// What it ended with instead.
+    pub async fn look(
+        &self,
+        talk: Box<dyn Talk + Send>,
+        mask: &Mask,
+        outside: &impl Outside,
+    ) -> Result<Sight, Outcome> {
+        let outcome = match self.talk(talk, 1, outside).await.0 {
+            Ok(End::Seen(sight)) => return Ok(sight),
+            Ok(End::Done(outcomes)) => outcomes.into_iter().next(),
+            Err(outcome) => Some(outcome),
+        };
+        Err(mask.clean_outcome(outcome.unwrap_or_else(|| broken("the conversation ended without an outcome"))))
+    }
+
+    async fn talk(
+        &self,
+        mut talk: Box<dyn Talk + Send>,
+        hosts: usize,
+        outside: &impl Outside,
+    ) -> (Result<End, Outcome>, usize) {
+        let most = MOST_CALLS * hosts.max(1);
+        let mut heard = None;
+        for calls in 0..=most {
+            let call = match talk.next(heard.take(), outside.moment()) {
+                Step::Done(outcomes) => return (Ok(End::Done(outcomes)), calls),
+                Step::Seen(sight) => return (Ok(End::Seen(sight)), calls),
+                Step::Send(call) => call,
+            };
+            if calls == most {
+                break;
+            }
+            if calls > 0
+                && let Err(wait) = outside.permit().await
+            {
+                let end = Outcome::Unconfirmed {
+                    class: Class::Rate,
+                    why: "the provider's budget of calls is spent".into(),
+                    retry_after: Some(wait),
+                    maybe_written: true,
+                };
+                return (Err(end), calls);
+            }
+            heard = Some(match call {
+                Call::Http(call) => self.call(call).await,
+                Call::Dns(call) => ask(&call).await,
+            });
+        }
+        (Err(broken(&format!("no end after {most} calls"))), most)
     }
 
     /// One request and its answer.
     async fn call(&self, call: HttpCall) -> Heard {
+        if is_out_of_bounds(&call.url) {
+            let why = "link-local addresses are out of bounds".to_owned();
+            return Heard::Silence(Silence { why, was_sent: false });
+        }
         let mut request = self.client.request(call.method, call.url).body(call.body);
         for (name, value) in call.headers {
             request = request.header(name, value);
@@ -133,6 +265,123 @@ impl Sender {
             Ok(body) => Heard::Answer(Answer { status, headers, body }),
             Err(why) => Heard::Silence(Silence { why, was_sent: true }),
         }
+    }
+}
+
+/// What a conversation ends with by itself.
+enum End {
+    Done(Vec<Outcome>),
+    Seen(Sight),
+}
+
+/// A fault of ours.
+fn broken(why: &str) -> Outcome {
+    Outcome::Unconfirmed { class: Class::Bug, why: why.into(), retry_after: None, maybe_written: true }
+}
+
+/// No provider lives at a link-local address, but the secrets of a cloud's own machines do (169.254.169.254,
+/// fd00:ec2::254).
+fn is_allowed(address: IpAddr) -> bool {
+    match nicgate_protocol::address::unmapped(address) {
+        IpAddr::V4(v4) => !v4.is_link_local(),
+        IpAddr::V6(v6) => !v6.is_unicast_link_local() && v6.segments() != [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254],
+    }
+}
+
+/// The same for a URL that names its address; names are resolved by [`Resolver`].
+fn is_out_of_bounds(url: &str) -> bool {
+    let host = url.parse::<Uri>().ok().and_then(|uri| uri.host().map(str::to_owned)).unwrap_or_default();
+    host.trim_matches(['[', ']']).parse().is_ok_and(|address| !is_allowed(address))
+}
+
+/// The system's resolver, without addresses that are out of bounds: what is resolved is what is connected to.
+struct Resolver;
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let allowed: Vec<SocketAddr> = found.filter(|address| is_allowed(address.ip())).collect();
+            if allowed.is_empty() {
+                return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no usable address").into());
+            }
+            Ok(Box::new(allowed.into_iter()) as Addrs)
+        })
+    }
+}
+
+/// One DNS message and its answer.
+async fn ask(call: &DnsCall) -> Heard {
+    let mut why = "the name of the server has no address".to_owned();
+    let found = match tokio::net::lookup_host(&*call.server).await {
+        Ok(found) => found.filter(|address| is_allowed(address.ip())),
+        Err(error) => {
+            let why = format!("the server's name cannot be resolved: {error}");
+            return Heard::Silence(Silence { why, was_sent: false });
+        }
+    };
+    for server in found {
+        let asked =
+            if call.is_tcp { ask_tcp(server, &call.message).await } else { ask_udp(server, &call.message).await };
+        match asked {
+            Ok(message) => return Heard::Message(message),
+            // It may have arrived: the next address may be the same server.
+            Err(silence) if silence.was_sent => return Heard::Silence(silence),
+            Err(silence) => why = silence.why,
+        }
+    }
+    Heard::Silence(Silence { why, was_sent: false })
+}
+
+async fn ask_udp(server: SocketAddr, message: &[u8]) -> Result<Bytes, Silence> {
+    let local: SocketAddr =
+        if server.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
+    let unsent = |error: io::Error| Silence { why: format!("no connection: {error}"), was_sent: false };
+    let socket = UdpSocket::bind(local).await.map_err(unsent)?;
+    socket.connect(server).await.map_err(unsent)?;
+    socket.send(message).await.map_err(unsent)?;
+    let mut answer = vec![0; LONGEST_MESSAGE];
+    let receive = async {
+        loop {
+            let length = socket.recv(&mut answer).await?;
+            // Another id is a late answer to somebody else, or a guess.
+            if answer[..length].get(..2) == message.get(..2) {
+                return Ok::<usize, io::Error>(length);
+            }
+        }
+    };
+    match tokio::time::timeout(UDP_DEADLINE, receive).await {
+        Ok(Ok(length)) => Ok(Bytes::copy_from_slice(&answer[..length])),
+        // The system tells a closed port from a lost datagram.
+        Ok(Err(error)) => {
+            let was_sent = error.kind() != io::ErrorKind::ConnectionRefused;
+            Err(Silence { why: format!("no connection: {error}"), was_sent })
+        }
+        Err(_) => Err(Silence { why: "no answer in time".to_owned(), was_sent: true }),
+    }
+}
+
+async fn ask_tcp(server: SocketAddr, message: &[u8]) -> Result<Bytes, Silence> {
+    let unsent = |why: String| Silence { why, was_sent: false };
+    let mut stream = match tokio::time::timeout(CONNECT_DEADLINE, TcpStream::connect(server)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return Err(unsent(format!("no connection: {error}"))),
+        Err(_) => return Err(unsent("no connection in time".to_owned())),
+    };
+    let Ok(length) = u16::try_from(message.len()) else {
+        return Err(unsent("the message is longer than DNS allows".to_owned()));
+    };
+    let exchange = async {
+        stream.write_all(&[&length.to_be_bytes()[..], message].concat()).await?;
+        let length = stream.read_u16().await?;
+        let mut answer = vec![0; usize::from(length)];
+        stream.read_exact(&mut answer).await?;
+        Ok::<_, io::Error>(Bytes::from(answer))
+    };
+    match tokio::time::timeout(CALL_DEADLINE, exchange).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => Err(Silence { why: format!("the connection broke: {error}"), was_sent: true }),
+        Err(_) => Err(Silence { why: "no answer in time".to_owned(), was_sent: true }),
     }
 }
 
@@ -224,29 +473,17 @@ impl Mask {
     fn clean_outcome(&self, outcome: Outcome) -> Outcome {
         match outcome {
             Outcome::Confirmed { .. } => outcome,
-            Outcome::Refused { class, code, text } => {
-                Outcome::Refused { class, code: self.clean(&code).into(), text: self.clean(&text).into() }
-            }
+            Outcome::Refused { class, code, text, maybe_written } => Outcome::Refused {
+                class,
+                code: self.clean(&code).into(),
+                text: self.clean(&text).into(),
+                maybe_written,
+            },
             Outcome::Unconfirmed { class, why, retry_after, maybe_written } => {
                 Outcome::Unconfirmed { class, why: self.clean(&why).into(), retry_after, maybe_written }
             }
         }
     }
-}
-
-/// Everything but the unreserved characters of RFC 3986 2.3 as `%XX`.
-pub(crate) fn percent_encoded(text: &str) -> String {
-    use fmt::Write as _;
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            encoded.push(char::from(byte));
-        } else {
-            // Writing into a String cannot fail.
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-    }
-    encoded
 }
 
 #[cfg(test)]
@@ -279,11 +516,15 @@ mod tests {
         assert!(!format!("{mask:?}").contains("tok"));
     }
 
+    async fn push(talk: Box<dyn Talk + Send>) -> Pushed {
+        Sender::new().unwrap().push(talk, 1, &Mask::default(), &Unbounded(Moment::default)).await
+    }
+
     /// A conversation that never ends.
     struct Endless;
 
     impl Talk for Endless {
-        fn next(&mut self, _heard: Option<Heard>) -> Step {
+        fn next(&mut self, _heard: Option<Heard>, _: Moment) -> Step {
             Step::Send(Call::Http(HttpCall {
                 method: http::Method::GET,
                 url: "not a url".into(),
@@ -295,16 +536,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_conversation_without_end_is_cut_off() {
-        let pushed = Sender::new().unwrap().push(Box::new(Endless), &Mask::default()).await;
+        let pushed = push(Box::new(Endless)).await;
         assert_eq!(pushed.calls, MOST_CALLS);
-        let Outcome::Unconfirmed { class: Class::Bug, .. } = pushed.outcome else { panic!("{pushed:?}") };
+        let [Outcome::Unconfirmed { class: Class::Bug, .. }] = &pushed.outcomes[..] else { panic!("{pushed:?}") };
     }
 
     /// A conversation of one call, which keeps what it heard.
     struct One(String);
 
     impl Talk for One {
-        fn next(&mut self, heard: Option<Heard>) -> Step {
+        fn next(&mut self, heard: Option<Heard>, _: Moment) -> Step {
             let Some(heard) = heard else {
                 let headers = Vec::new();
                 let call = HttpCall { method: http::Method::GET, url: self.0.clone(), headers, body: Bytes::new() };
@@ -313,8 +554,10 @@ mod tests {
             let (why, maybe_written) = match heard {
                 Heard::Silence(silence) => (silence.why, silence.was_sent),
                 Heard::Answer(answer) => (format!("{}", answer.status), true),
+                Heard::Message(_) => ("a DNS message".to_owned(), true),
             };
-            Step::Done(Outcome::Unconfirmed { class: Class::Down, why: why.into(), retry_after: None, maybe_written })
+            let why = why.into();
+            Step::Done(vec![Outcome::Unconfirmed { class: Class::Down, why, retry_after: None, maybe_written }])
         }
     }
 
@@ -323,9 +566,38 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/update?token=hush-hush", listener.local_addr().unwrap());
         drop(listener);
-        let pushed = Sender::new().unwrap().push(Box::new(One(url)), &Mask::default()).await;
-        let Outcome::Unconfirmed { why, maybe_written, .. } = pushed.outcome else { panic!("{pushed:?}") };
-        assert!(!maybe_written);
+        let pushed = push(Box::new(One(url))).await;
+        let [Outcome::Unconfirmed { why, maybe_written, .. }] = &pushed.outcomes[..] else { panic!("{pushed:?}") };
+        assert!(!*maybe_written);
         assert!(why.contains("no connection") && !why.contains("hush") && !why.contains("update"), "{why}");
+    }
+
+    #[tokio::test]
+    async fn link_local_addresses_are_never_called() {
+        for url in [
+            "http://169.254.169.254/latest",
+            "http://[fe80::1]/",
+            "http://[::ffff:169.254.0.1]/",
+            "http://[fd00:ec2::254]",
+        ] {
+            let pushed = push(Box::new(One(url.into()))).await;
+            let [Outcome::Unconfirmed { why, .. }] = &pushed.outcomes[..] else { panic!("{pushed:?}") };
+            assert!(why.contains("out of bounds"), "{url}: {why}");
+        }
+        assert!(!is_out_of_bounds("https://api.test/") && !is_out_of_bounds("http://127.0.0.1:9000/"));
+    }
+
+    #[tokio::test]
+    async fn a_closed_port_heard_no_dns_message_and_a_silent_one_may_have() {
+        let message = Bytes::from_static(&[7, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let closed = UdpSocket::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        for (server, is_tcp, was_sent) in
+            [(silent.local_addr().unwrap(), false, true), (closed, false, false), (closed, true, false)]
+        {
+            let call = DnsCall { server: server.to_string().into(), is_tcp, message: message.clone() };
+            let Heard::Silence(silence) = ask(&call).await else { panic!("{call:?}") };
+            assert_eq!(silence.was_sent, was_sent, "{call:?}: {}", silence.why);
+        }
     }
 }

@@ -7,7 +7,7 @@ use nicgate_protocol::Timestamp;
 use tokio::time::Instant;
 
 use super::*;
-use crate::provider::{Call, Heard, HttpCall, Step, Talk, kind};
+use crate::provider::{Budget, Call, Heard, HttpCall, Step, Talk, kind};
 
 /// A store in a map.
 #[derive(Default)]
@@ -58,7 +58,11 @@ impl Provider for Told {
         self.jobs.lock().unwrap().push(job.clone());
         let remembered = Some("ids".into());
         let end = self.ends.lock().unwrap().pop_front().unwrap_or(Outcome::Confirmed { remembered, ttl: 60 });
-        Box::new(Ends { first: self.calls_for.lock().unwrap().get(&job.hostname).cloned(), end: Some(end) })
+        Box::new(Ends { first: self.calls_for.lock().unwrap().get(&job.hosts[0].hostname).cloned(), end: Some(end) })
+    }
+
+    fn budget(&self) -> Budget {
+        Budget::default()
     }
 }
 
@@ -68,15 +72,15 @@ struct Ends {
 }
 
 impl Talk for Ends {
-    fn next(&mut self, heard: Option<Heard>) -> Step {
+    fn next(&mut self, heard: Option<Heard>, _: Moment) -> Step {
         if let Some(url) = self.first.take() {
             let (method, headers) = (http::Method::GET, Vec::new());
             return Step::Send(Call::Http(HttpCall { method, url, headers, body: Bytes::new() }));
         }
         if let Some(Heard::Silence(silence)) = heard {
-            return Step::Done(unconfirmed(Class::Down, &silence.why, None));
+            return Step::Done(vec![unconfirmed(Class::Down, &silence.why, None)]);
         }
-        Step::Done(self.end.take().unwrap())
+        Step::Done(vec![self.end.take().unwrap()])
     }
 }
 
@@ -86,7 +90,7 @@ fn unconfirmed(class: Class, why: &str, retry_after: Option<u64>) -> Outcome {
 }
 
 fn refused() -> Outcome {
-    Outcome::Refused { class: Class::Invalid, code: "9005".into(), text: "no such address".into() }
+    Outcome::refused(Class::Invalid, "9005", "no such address")
 }
 
 /// A reconciler with two told providers, "one" and "two", and an embedded one.
@@ -132,7 +136,8 @@ impl Bench {
     }
 
     fn upstreams(&self) -> HashMap<Arc<str>, Upstream> {
-        let upstream = |provider| Upstream { provider, mask: Arc::default(), ttl: Some(120) };
+        let upstream =
+            |provider| Upstream { provider, sender: Sender::new().unwrap(), mask: Arc::default(), ttl: Some(120) };
         HashMap::from([
             (Arc::from("one"), upstream(Arc::clone(&self.one) as Arc<dyn Provider>)),
             (Arc::from("two"), upstream(Arc::clone(&self.two) as Arc<dyn Provider>)),
@@ -180,7 +185,10 @@ async fn a_change_goes_to_every_provider_and_its_ids_come_back() {
     let second = bench.record("a.both.test", 2);
     assert_eq!(bench.settle(&second).await, Settled::Confirmed);
     let jobs = bench.one.jobs.lock().unwrap().clone();
-    assert_eq!((jobs[1].before.as_ref().unwrap().addresses, jobs[1].ttl), (ticket.desired, Some(120)));
+    assert_eq!(
+        (jobs[1].hosts[0].before.as_ref().unwrap().addresses, jobs[1].hosts[0].ttl),
+        (ticket.desired, Some(120))
+    );
     assert_eq!(bench.settle(&second).await, Settled::Confirmed);
     assert_eq!(bench.one.job_count(), 2, "nothing changed, nobody was asked");
 }
@@ -219,7 +227,7 @@ async fn a_passing_trouble_is_over_before_the_reply_is_due() {
     let ticket = bench.record("a.one.test", 1);
     assert_eq!(bench.settle(&ticket).await, Settled::Confirmed);
     let jobs = bench.one.jobs.lock().unwrap().clone();
-    assert_eq!((jobs[0].doubted.len(), &jobs[1].doubted), (0, &vec![ticket.desired]));
+    assert_eq!((jobs[0].hosts[0].doubted.len(), &jobs[1].hosts[0].doubted), (0, &vec![ticket.desired]));
     let event = bench.events.lock().unwrap()[0].clone();
     assert_eq!((event.error_code, event.next_try), (Some("provider_down"), Some(Duration::from_secs(1))));
 }
@@ -267,8 +275,8 @@ async fn after_a_restart_everything_behind_is_pushed_with_a_doubt() {
     bench.reconciler.resume();
     bench.calm().await;
     let jobs = bench.two.jobs.lock().unwrap().clone();
-    assert_eq!(jobs.iter().map(|job| job.hostname.as_str()).collect::<Vec<_>>(), ["a.both.test"]);
-    assert_eq!(jobs[0].doubted, [ticket.desired]);
+    assert_eq!(jobs.iter().map(|job| job.hosts[0].hostname.as_str()).collect::<Vec<_>>(), ["a.both.test"]);
+    assert_eq!(jobs[0].hosts[0].doubted, [ticket.desired]);
     assert_eq!(bench.one.job_count(), 1, "what is applied is left alone");
 }
 
@@ -303,13 +311,17 @@ impl Provider for Breaks {
         assert!(self.0.swap(true, std::sync::atomic::Ordering::Relaxed), "broken on purpose");
         Told::default().update(job)
     }
+
+    fn budget(&self) -> Budget {
+        Budget::default()
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_push_that_breaks_off_inside_is_made_again() {
     let bench = Bench::new();
     let provider: Arc<dyn Provider> = Arc::new(Breaks(false.into()));
-    let upstream = Upstream { provider, mask: Arc::default(), ttl: None };
+    let upstream = Upstream { provider, sender: Sender::new().unwrap(), mask: Arc::default(), ttl: None };
     bench.reconciler.adopt(Arc::clone(&bench.policy), HashMap::from([(Arc::from("one"), upstream)]));
     assert_eq!(bench.settle(&bench.record("a.one.test", 1)).await, Settled::Confirmed);
 }

@@ -1,18 +1,21 @@
 //! What an answer of Cloudflare's API means: the envelope, the table of error codes, records.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use nicgate_protocol::{Family, Hostname};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::provider::{Answer, Class, Heard, is_same_name};
+use crate::provider::records::{Known, Page, Record};
+use crate::provider::trouble::{Meaning, Trouble};
+use crate::provider::{Answer, Class, is_same_name};
 
 /// "Please wait and consider throttling your request speed", which may come with any status.
 const THROTTLED: u32 = 971;
 /// Codes below which the real cause may hide in `error_chain`.
 const WRAPPERS: [u32; 2] = [1004, 6003];
+/// What is noted of a proxied record.
+pub(super) const PROXIED_NOTE: &str = "proxied";
 
 /// What every answer is wrapped in.
 #[derive(Deserialize)]
@@ -35,6 +38,7 @@ struct ApiError {
 
 #[derive(Deserialize)]
 struct Paging {
+    page: Option<u64>,
     total_pages: Option<u64>,
 }
 
@@ -43,118 +47,37 @@ struct Paging {
 pub(super) struct Contents {
     /// `result`, of whatever shape.
     pub(super) result: Value,
-    /// Whether there are more pages than the one asked for.
-    pub(super) has_more: bool,
-}
-
-/// What went wrong, as far as the answer alone tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Meaning {
-    /// One of the classes that all providers have.
-    Plain(Class),
-    /// The token is not good for this: wrong, or good for other zones only.
-    Forbidden,
-    /// The zone id leads nowhere.
-    NoZone,
-    /// The record id leads nowhere.
-    NoRecord,
-    /// The same record is there already.
-    Exists,
-}
-
-/// An answer that is no success.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Trouble {
-    pub(super) meaning: Meaning,
-    /// Cloudflare's code, else the HTTP status, else a word of ours.
-    pub(super) code: Box<str>,
-    /// Cloudflare's message, else a sentence of ours.
-    pub(super) text: Box<str>,
-    pub(super) retry_after: Option<Duration>,
-    /// Whether a write may have been made all the same.
-    pub(super) maybe_written: bool,
-}
-
-impl Trouble {
-    /// An answer of unknown shape.
-    pub(super) fn unknown(text: &str) -> Self {
-        Self {
-            meaning: Meaning::Plain(Class::Bug),
-            code: "unknown_answer".into(),
-            text: text.into(),
-            retry_after: None,
-            maybe_written: true,
-        }
-    }
+    /// The number of the next page.
+    pub(super) next: Option<u64>,
 }
 
 /// Reads an answer. A success is HTTP 200 and `"success": true`, nothing less.
-pub(super) fn read(heard: Heard) -> Result<Contents, Trouble> {
-    let answer = match heard {
-        Heard::Answer(answer) => answer,
-        Heard::Silence(silence) => {
-            return Err(Trouble {
-                meaning: Meaning::Plain(Class::Down),
-                code: "silence".into(),
-                text: silence.why.into(),
-                retry_after: None,
-                maybe_written: silence.was_sent,
-            });
-        }
-    };
+pub(super) fn read(answer: &Answer) -> Result<Contents, Trouble> {
     match serde_json::from_slice::<Envelope>(&answer.body) {
         Ok(envelope) if answer.status == 200 && envelope.success => {
-            let pages = envelope.result_info.and_then(|paging| paging.total_pages).unwrap_or(1);
-            Ok(Contents { result: envelope.result, has_more: pages > 1 })
+            let next = envelope.result_info.and_then(|paging| {
+                let page = paging.page.unwrap_or(1);
+                (page < paging.total_pages.unwrap_or(1)).then_some(page + 1)
+            });
+            Ok(Contents { result: envelope.result, next })
         }
-        Ok(envelope) => Err(explain(&answer, &envelope.errors.unwrap_or_default())),
-        Err(_) => Err(without_envelope(&answer)),
-    }
-}
-
-/// A body that is not what the API sends: a page of the edge, half an answer, something else altogether.
-fn without_envelope(answer: &Answer) -> Trouble {
-    let body = String::from_utf8_lossy(&answer.body[..answer.body.len().min(200)]);
-    let class = match answer.status {
-        429 => Class::Rate,
-        408 | 500.. => Class::Down,
-        _ if body.trim_start().starts_with('<') => Class::Down,
-        _ => Class::Bug,
-    };
-    Trouble {
-        meaning: Meaning::Plain(class),
-        code: answer.status.to_string().into(),
-        text: format!("HTTP status {} and no JSON of the API: {body}", answer.status).into(),
-        retry_after: answer.retry_after(),
-        maybe_written: class != Class::Rate,
+        Ok(envelope) => Err(explain(answer, &envelope.errors.unwrap_or_default())),
+        // A page of the edge, half an answer, something else altogether.
+        Err(_) => Err(Trouble::by_status(answer)),
     }
 }
 
 fn explain(answer: &Answer, errors: &[ApiError]) -> Trouble {
     let cause = errors.iter().map(root_cause).find(|error| by_code(error.code, answer.status).is_some());
     let shown = cause.or_else(|| errors.first().map(root_cause));
-    let is_throttled = answer.status == 429 || errors.iter().any(|error| error.code == THROTTLED);
-    let meaning = match answer.status {
-        _ if is_throttled => Meaning::Plain(Class::Rate),
-        408 | 500.. => Meaning::Plain(Class::Down),
-        status => shown.and_then(|error| by_code(error.code, status)).unwrap_or_else(|| by_status(status)),
-    };
-    let maybe_written = matches!(meaning, Meaning::Plain(Class::Down | Class::Bug));
-    match shown {
-        Some(error) => Trouble {
-            meaning,
-            code: error.code.to_string().into(),
-            text: error.message.as_str().into(),
-            retry_after: answer.retry_after(),
-            maybe_written,
-        },
-        None => Trouble {
-            meaning,
-            code: answer.status.to_string().into(),
-            text: format!("HTTP status {} without a reason", answer.status).into(),
-            retry_after: answer.retry_after(),
-            maybe_written,
-        },
+    let Some(error) = shown else { return Trouble::by_status(answer) };
+    let (code, text) = (error.code.to_string(), error.message.as_str());
+    if answer.status == 429 || errors.iter().any(|error| error.code == THROTTLED) {
+        return Trouble::of(Class::Rate, &code, text);
+    }
+    match by_code(error.code, answer.status) {
+        Some(meaning) if !matches!(answer.status, 408 | 500..) => Trouble::new(meaning, &code, text),
+        Some(_) | None => Trouble::with_status(answer.status, &code, text),
     }
 }
 
@@ -182,28 +105,6 @@ fn by_code(code: u32, status: u16) -> Option<Meaning> {
     })
 }
 
-/// What a status says by itself, where the code is not one we know.
-fn by_status(status: u16) -> Meaning {
-    Meaning::Plain(match status {
-        401 => Class::Auth,
-        403 => return Meaning::Forbidden,
-        404 => return Meaning::NoRecord,
-        409 | 423 => Class::Busy,
-        400..=499 => Class::Invalid,
-        _ => Class::Bug,
-    })
-}
-
-/// One address record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Record {
-    pub(super) id: Box<str>,
-    pub(super) family: Family,
-    pub(super) address: IpAddr,
-    pub(super) ttl: u32,
-    pub(super) is_proxied: bool,
-}
-
 #[derive(Deserialize)]
 struct WrittenRecord {
     id: String,
@@ -215,23 +116,32 @@ struct WrittenRecord {
     proxied: Option<bool>,
 }
 
-/// The address record in `value`, when it is one of `hostname`.
-pub(super) fn record(value: &Value, hostname: &Hostname) -> Option<Record> {
+/// The address record in `value`.
+pub(super) fn record(value: &Value) -> Option<Record> {
     let written = WrittenRecord::deserialize(value).ok()?;
     let family = Family::BOTH.into_iter().find(|family| family.record_type() == written.kind)?;
     let address: IpAddr = written.content?.trim().parse().ok()?;
-    let fits = Family::of(address) == family && is_same_name(&written.name, hostname) && is_id(&written.id);
-    fits.then(|| Record {
-        id: written.id.into(),
-        family,
-        address,
-        ttl: written.ttl,
-        is_proxied: written.proxied.unwrap_or(false),
+    let note = if written.proxied.unwrap_or(false) { PROXIED_NOTE } else { "" };
+    let known = Known { id: written.id.as_str().into(), ttl: written.ttl, note: note.into() };
+    (Family::of(address) == family && is_id(&written.id)).then_some(Record { name: written.name, address, known })
+}
+
+/// One page of a list of records.
+pub(super) fn page(contents: Contents) -> Option<Page> {
+    let list = contents.result.as_array()?;
+    let alias = |value: &Value| {
+        let name = value["name"].as_str()?;
+        (value["type"] == "CNAME").then(|| (name.to_owned(), "the name has a CNAME record".to_owned()))
+    };
+    Some(Page {
+        records: list.iter().filter_map(record).collect(),
+        obstacles: list.iter().filter_map(alias).collect(),
+        next: contents.next.map(|page| page.to_string()),
     })
 }
 
 /// The ids of the zones named `zone`.
-pub(super) fn zone_ids(list: &Value, zone: &Hostname) -> Option<Vec<Box<str>>> {
+pub(super) fn zone_ids(list: &Value, zone: &Hostname) -> Option<Vec<String>> {
     #[derive(Deserialize)]
     struct Zone {
         id: String,
@@ -239,7 +149,7 @@ pub(super) fn zone_ids(list: &Value, zone: &Hostname) -> Option<Vec<Box<str>>> {
     }
     let zones = Vec::<Zone>::deserialize(list).ok()?;
     let named = zones.into_iter().filter(|known| is_same_name(&known.name, zone) && is_id(&known.id));
-    Some(named.map(|known| known.id.into()).collect())
+    Some(named.map(|known| known.id).collect())
 }
 
 /// Whether a text may stand in a path as an id. Today's are 32 hexadecimal digits; nothing promises that.
@@ -255,8 +165,8 @@ mod tests {
 
     use super::*;
 
-    fn heard(status: u16, body: &str) -> Heard {
-        Heard::Answer(Answer { status, headers: HeaderMap::new(), body: Bytes::copy_from_slice(body.as_bytes()) })
+    fn said(status: u16, body: &str) -> Answer {
+        Answer { status, headers: HeaderMap::new(), body: Bytes::copy_from_slice(body.as_bytes()) }
     }
 
     fn error(code: u32) -> String {
@@ -304,7 +214,7 @@ mod tests {
             (422, 1, Plain(Invalid)),
             (200, 1, Plain(Class::Bug)),
         ] {
-            let trouble = read(heard(status, &error(code))).unwrap_err();
+            let trouble = read(&said(status, &error(code))).unwrap_err();
             assert_eq!(trouble.meaning, meaning, "{status} {code}");
             assert_eq!(&*trouble.code, code.to_string());
         }
@@ -314,33 +224,11 @@ mod tests {
     fn the_cause_below_a_wrapper_counts() {
         let body = r#"{"success":false,"result":null,"errors":[{"code":1004,"message":"DNS Validation Error",
             "error_chain":[{"code":81057,"message":"The record already exists."}]}]}"#;
-        let trouble = read(heard(400, body)).unwrap_err();
+        let trouble = read(&said(400, body)).unwrap_err();
         assert_eq!((trouble.meaning, &*trouble.code), (Meaning::Exists, "81057"));
         let body = r#"{"success":false,"errors":[{"code":6003,"message":"Invalid request headers",
             "error_chain":[{"code":6111,"message":"Invalid format for Authorization header"}]}]}"#;
-        assert_eq!(read(heard(400, body)).unwrap_err().meaning, Meaning::Plain(Class::Auth));
-    }
-
-    #[test]
-    fn what_is_not_json_of_the_api_is_down_or_a_bug() {
-        for (status, body, class, maybe_written) in [
-            (502, "<html>bad gateway</html>", Class::Down, true),
-            (522, "", Class::Down, true),
-            (200, "<!DOCTYPE html><title>Just a moment</title>", Class::Down, true),
-            (403, "\n<html>blocked</html>", Class::Down, true),
-            (200, r#"{"success":true,"result":{"id":"abc"#, Class::Bug, true),
-            (200, "", Class::Bug, true),
-            (200, "[]", Class::Bug, true),
-            (429, "slow down", Class::Rate, false),
-            (302, "", Class::Bug, true),
-        ] {
-            let trouble = read(heard(status, body)).unwrap_err();
-            assert_eq!(
-                (trouble.meaning, trouble.maybe_written),
-                (Meaning::Plain(class), maybe_written),
-                "{status} {body}"
-            );
-        }
+        assert_eq!(read(&said(400, body)).unwrap_err().meaning, Meaning::Plain(Class::Auth));
     }
 
     #[test]
@@ -352,29 +240,26 @@ mod tests {
             (200, r#"{"result":{}}"#, false),
             (202, r#"{"success":true,"result":{},"errors":[]}"#, false),
         ] {
-            assert_eq!(read(heard(status, body)).is_ok(), is_success, "{status} {body}");
+            assert_eq!(read(&said(status, body)).is_ok(), is_success, "{status} {body}");
         }
     }
 
     #[test]
     fn addresses_are_read_however_they_are_written() {
-        let hostname = Hostname::parse("home.zone.example").unwrap();
-        let written = |kind: &str, name: &str, content: &str, id: &str| {
-            serde_json::json!({"id": id, "name": name, "type": kind, "content": content, "ttl": 300, "proxied": false,
-                "proxiable": true, "settings": {}, "meta": {}, "comment": null, "tags": []})
+        let written = |kind: &str, content: &str, id: &str| {
+            serde_json::json!({"id": id, "name": "home.zone.example", "type": kind, "content": content, "ttl": 300,
+                "proxied": false, "proxiable": true, "settings": {}, "meta": {}, "comment": null, "tags": []})
         };
-        let read = |value| record(&value, &hostname).map(|record| record.address.to_string());
-        assert_eq!(read(written("A", "home.zone.example", "192.0.2.1", "a1")).as_deref(), Some("192.0.2.1"));
-        let expanded = written("AAAA", "HOME.zone.example.", "2001:0DB8:0:0:0:0:0:1", "a1");
-        assert_eq!(read(expanded).as_deref(), Some("2001:db8::1"));
+        let read = |value: &Value| record(value).map(|record| record.address.to_string());
+        assert_eq!(read(&written("A", "192.0.2.1", "a1")).as_deref(), Some("192.0.2.1"));
+        assert_eq!(read(&written("AAAA", "2001:0DB8:0:0:0:0:0:1", "a1")).as_deref(), Some("2001:db8::1"));
         for other in [
-            written("CNAME", "home.zone.example", "a.example", "a1"),
-            written("A", "www.zone.example", "192.0.2.1", "a1"),
-            written("A", "home.zone.example", "2001:db8::1", "a1"),
-            written("A", "home.zone.example", "192.0.2.1", "../../zones"),
-            written("A", "home.zone.example", "192.0.2.1", ""),
+            written("CNAME", "a.example", "a1"),
+            written("A", "2001:db8::1", "a1"),
+            written("A", "192.0.2.1", "../../zones"),
+            written("A", "192.0.2.1", ""),
         ] {
-            assert_eq!(read(other.clone()), None, "{other}");
+            assert_eq!(read(&other), None, "{other}");
         }
     }
 }

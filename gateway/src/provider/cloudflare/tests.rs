@@ -1,12 +1,13 @@
 //! Whole conversations: what is sent, and what each answer leads to.
 
+use bytes::Bytes;
 use http::HeaderMap;
 use http::header::RETRY_AFTER;
-use nicgate_logic::state::Applied;
-use nicgate_protocol::{AddressSet, Hostname, Secret};
+use nicgate_protocol::{Hostname, Secret};
 
 use super::*;
-use crate::provider::{Answer, Setting, Silence};
+use crate::provider::play::{self, assert_refused, assert_unconfirmed, set};
+use crate::provider::{Heard, HostJob, Job, Moment, Outcome, Setting, Silence, Step};
 
 const ZONE: &str = r#"{"success":true,"errors":[],"messages":[],"result":[{"id":"z1","name":"home.test","status":"active"}],
     "result_info":{"page":1,"per_page":20,"count":1,"total_count":1,"total_pages":1}}"#;
@@ -20,32 +21,12 @@ fn settings() -> ProviderSettings {
     settings
 }
 
-fn set(text: &str) -> AddressSet {
-    let mut set = AddressSet::EMPTY;
-    for address in text.split(',').filter(|part| !part.is_empty()) {
-        match address.parse().unwrap() {
-            IpAddr::V4(v4) => set.v4 = Some(v4),
-            IpAddr::V6(v6) => set.v6 = Some(v6),
-        }
-    }
-    set
+fn job(wanted: &str) -> HostJob {
+    play::host("nas.home.test", wanted)
 }
 
-fn job(wanted: &str) -> Job {
-    Job {
-        zone: Hostname::parse("home.test").unwrap(),
-        hostname: Hostname::parse("nas.home.test").unwrap(),
-        before: None,
-        doubted: Vec::new(),
-        wanted: set(wanted),
-        ttl: None,
-    }
-}
-
-fn job_after(before: &str, remembered: &str, wanted: &str) -> Job {
-    let applied =
-        Applied { provider: "cloud".into(), addresses: set(before), ttl: 60, remembered: Some(remembered.into()) };
-    Job { before: Some(applied), ..job(wanted) }
+fn job_after(before: &str, remembered: &str, wanted: &str) -> HostJob {
+    play::host_after("nas.home.test", before, remembered, wanted)
 }
 
 /// A record as the API writes it: `"A a1 192.0.2.1"`, with further words for TTL and `proxied`.
@@ -78,74 +59,44 @@ fn zone() -> (u16, String) {
     (200, ZONE.to_owned())
 }
 
-/// Plays a conversation: each request as `METHOD path` or `METHOD path body`, and its answer.
-fn play(settings: &ProviderSettings, job: &Job, script: &[(&str, (u16, String))]) -> Outcome {
-    let mut talk = settings.open().unwrap().update(job);
-    let mut heard = None;
-    for (request, (status, body)) in script {
-        let call = match talk.next(heard.take()) {
-            Step::Send(Call::Http(call)) => call,
-            Step::Done(outcome) => panic!("ended before {request}: {outcome:?}"),
-        };
-        let authorization = call.headers.iter().find(|(name, _)| name == AUTHORIZATION).map(|(_, value)| value);
-        assert_eq!(authorization.unwrap(), "Bearer right");
-        assert!(authorization.unwrap().is_sensitive());
-        let mut sent = format!("{} {}", call.method, call.url.strip_prefix("http://api.test/v4").unwrap());
-        if !call.body.is_empty() {
-            sent = format!("{sent} {}", std::str::from_utf8(&call.body).unwrap());
-        }
-        assert_eq!(sent, *request);
-        let headers = HeaderMap::new();
-        heard = Some(Heard::Answer(Answer { status: *status, headers, body: Bytes::from(body.clone()) }));
-    }
-    match talk.next(heard) {
-        Step::Done(outcome) => outcome,
-        Step::Send(call) => panic!("one call too many: {call:?}"),
-    }
+fn play(settings: &ProviderSettings, host: &HostJob, script: &[(&str, (u16, String))]) -> Outcome {
+    let mut outcomes = play::play(settings, "home.test", std::slice::from_ref(host), script, |call| {
+        let authorization = play::header(call, "authorization");
+        assert_eq!(authorization, "Bearer right");
+        assert!(authorization.is_sensitive());
+    });
+    outcomes.remove(0)
 }
 
 fn confirmed(remembered: &str, ttl: u32) -> Outcome {
     Outcome::Confirmed { remembered: Some(remembered.into()), ttl }
 }
 
-#[track_caller]
-fn assert_refused(outcome: &Outcome, wanted: Class, word: &str) {
-    let fits = matches!(outcome, Outcome::Refused { class, text, .. } if *class == wanted && text.contains(word));
-    assert!(fits, "not {wanted:?} with {word:?}: {outcome:?}");
-}
-
-#[track_caller]
-fn assert_unconfirmed(outcome: &Outcome, wanted: Class, is_maybe_written: bool) {
-    let fits = matches!(outcome, Outcome::Unconfirmed { class, maybe_written, .. }
-        if *class == wanted && *maybe_written == is_maybe_written);
-    assert!(fits, "not {wanted:?}, written {is_maybe_written}: {outcome:?}");
-}
-
 #[test]
 fn the_first_change_finds_the_zone_looks_and_creates() {
     let create = r#"POST /zones/z1/dns_records {"content":"192.0.2.1","name":"nas.home.test","proxied":false,"ttl":60,"type":"A"}"#;
     let script = [(FIND, zone()), (LOOK, list(&[])), (create, one("A a1 192.0.2.1"))];
-    assert_eq!(play(&settings(), &job("192.0.2.1"), &script), confirmed("1 home.test z1 A=a1/60/plain", 60));
+    assert_eq!(play(&settings(), &job("192.0.2.1"), &script), confirmed("2 home.test home.test id=z1 A=a1/60/", 60));
 }
 
 #[test]
 fn what_stands_already_is_not_written() {
     let script = [(FIND, zone()), (LOOK, list(&["A a1 192.0.2.1 300", "AAAA b1 2001:0db8::0001"]))];
-    let remembered = "1 home.test z1 A=a1/300/plain AAAA=b1/60/plain";
+    let remembered = "2 home.test home.test id=z1 A=a1/300/ AAAA=b1/60/";
     assert_eq!(play(&settings(), &job("192.0.2.1,2001:db8::1"), &script), confirmed(remembered, 300));
 }
 
 #[test]
 fn a_later_change_is_one_patch_of_the_content() {
-    let job = job_after("192.0.2.1", "1 home.test z1 A=a1/1/proxied", "192.0.2.2");
+    let job = job_after("192.0.2.1", "2 home.test home.test id=z1 A=a1/1/proxied", "192.0.2.2");
     let patch = r#"PATCH /zones/z1/dns_records/a1 {"content":"192.0.2.2"}"#;
     let script = [(patch, one("A a1 192.0.2.2 1 proxied"))];
-    assert_eq!(play(&settings(), &job, &script), confirmed("1 home.test z1 A=a1/1/proxied", 1));
+    assert_eq!(play(&settings(), &job, &script), confirmed("2 home.test home.test id=z1 A=a1/1/proxied", 1));
 }
 
 #[test]
 fn one_family_leaves_the_other_alone() {
-    let remembered = "1 home.test z1 A=a1/60/plain AAAA=b1/300/plain";
+    let remembered = "2 home.test home.test id=z1 A=a1/60/ AAAA=b1/300/";
     let job = job_after("192.0.2.1,2001:db8::1", remembered, "192.0.2.1,2001:db8::2");
     let patch = r#"PATCH /zones/z1/dns_records/b1 {"content":"2001:db8::2"}"#;
     assert_eq!(play(&settings(), &job, &[(patch, one("AAAA b1 2001:db8::2 300"))]), confirmed(remembered, 60));
@@ -154,7 +105,7 @@ fn one_family_leaves_the_other_alone() {
 
 #[test]
 fn both_families_go_in_one_batch() {
-    let remembered = "1 home.test z1 A=a1/60/plain AAAA=b1/60/plain";
+    let remembered = "2 home.test home.test id=z1 A=a1/60/ AAAA=b1/60/";
     let job = job_after("192.0.2.1,2001:db8::1", remembered, "192.0.2.2,2001:db8::2");
     let batch = concat!(
         r#"POST /zones/z1/dns_records/batch {"patches":["#,
@@ -171,19 +122,22 @@ fn both_families_go_in_one_batch() {
 fn ttl_and_proxied_go_along_only_where_they_are_asked_for_and_differ() {
     let patch = |body: &str| format!("PATCH /zones/z1/dns_records/a1 {body}");
     for (ttl, proxied, known, body) in [
-        (None, None, "300/plain", r#"{"content":"192.0.2.2"}"#),
-        (Some(300), None, "300/plain", r#"{"content":"192.0.2.2"}"#),
-        (Some(60), None, "300/plain", r#"{"content":"192.0.2.2","ttl":60}"#),
+        (None, None, "300/", r#"{"content":"192.0.2.2"}"#),
+        (Some(300), None, "300/", r#"{"content":"192.0.2.2"}"#),
+        (Some(60), None, "300/", r#"{"content":"192.0.2.2","ttl":60}"#),
         (Some(60), None, "1/proxied", r#"{"content":"192.0.2.2"}"#),
-        (Some(60), Some(true), "300/plain", r#"{"content":"192.0.2.2","proxied":true}"#),
+        (Some(60), Some(true), "300/", r#"{"content":"192.0.2.2","proxied":true}"#),
         (Some(60), Some(false), "1/proxied", r#"{"content":"192.0.2.2","proxied":false,"ttl":60}"#),
-        (None, Some(false), "300/plain", r#"{"content":"192.0.2.2"}"#),
+        (None, Some(false), "300/", r#"{"content":"192.0.2.2"}"#),
     ] {
         let mut settings = settings();
         if let Some(proxied) = proxied {
             settings.set(PROXIED, Setting::Flag(proxied));
         }
-        let job = Job { ttl, ..job_after("192.0.2.1", &format!("1 home.test z1 A=a1/{known}"), "192.0.2.2") };
+        let job = HostJob {
+            ttl,
+            ..job_after("192.0.2.1", &format!("2 home.test home.test id=z1 A=a1/{known}"), "192.0.2.2")
+        };
         let outcome = play(&settings, &job, &[(&patch(body), one("A a1 192.0.2.2 60"))]);
         assert!(matches!(outcome, Outcome::Confirmed { .. }), "{body}: {outcome:?}");
     }
@@ -198,49 +152,49 @@ fn of_several_records_only_ours_is_changed() {
     let job = job_after("192.0.2.9", "", "192.0.2.1");
     let patch = r#"PATCH /zones/z1/dns_records/a2 {"content":"192.0.2.1"}"#;
     let script = [(FIND, zone()), (LOOK, two), (patch, one("A a2 192.0.2.1"))];
-    assert_eq!(play(&settings(), &job, &script), confirmed("1 home.test z1 A=a2/60/plain", 60));
+    assert_eq!(play(&settings(), &job, &script), confirmed("2 home.test home.test id=z1 A=a2/60/", 60));
 }
 
 #[test]
 fn a_host_goes_offline_only_where_its_records_say_what_we_wrote() {
-    let job = job_after("192.0.2.1,2001:db8::1", "1 home.test z1 A=a1/60/plain AAAA=b1/60/plain", "");
+    let job = job_after("192.0.2.1,2001:db8::1", "2 home.test home.test id=z1 A=a1/60/ AAAA=b1/60/", "");
     let by_hand = list(&["A a1 192.0.2.77", "AAAA b1 2001:db8::1"]);
     let script = [(LOOK, by_hand), ("DELETE /zones/z1/dns_records/b1", success(json!({"id": "b1"})))];
-    assert_eq!(play(&settings(), &job, &script), confirmed("1 home.test z1", 0));
+    assert_eq!(play(&settings(), &job, &script), confirmed("2 home.test home.test id=z1", 0));
     let delete = r#"POST /zones/z1/dns_records/batch {"deletes":[{"id":"a1"},{"id":"b1"}]}"#;
     let ours = list(&["A a1 192.0.2.1", "AAAA b1 2001:db8::1"]);
     let script = [(LOOK, ours), (delete, success(json!({"deletes": []})))];
-    assert_eq!(play(&settings(), &job, &script), confirmed("1 home.test z1", 0));
-    assert_eq!(play(&settings(), &job, &[(LOOK, list(&[]))]), confirmed("1 home.test z1", 0));
+    assert_eq!(play(&settings(), &job, &script), confirmed("2 home.test home.test id=z1", 0));
+    assert_eq!(play(&settings(), &job, &[(LOOK, list(&[]))]), confirmed("2 home.test home.test id=z1", 0));
 }
 
 #[test]
 fn a_family_that_nobody_mentioned_is_not_touched() {
     let script = [(FIND, zone()), (LOOK, list(&["A a1 192.0.2.1", "AAAA b1 2001:db8::5"]))];
-    assert_eq!(play(&settings(), &job("192.0.2.1"), &script), confirmed("1 home.test z1 A=a1/60/plain", 60));
+    assert_eq!(play(&settings(), &job("192.0.2.1"), &script), confirmed("2 home.test home.test id=z1 A=a1/60/", 60));
 }
 
 #[test]
 fn a_doubt_is_cleared_by_a_look() {
-    let before = job_after("192.0.2.1", "1 home.test z1 A=a1/60/plain", "192.0.2.1");
-    let job = Job { doubted: vec![set("192.0.2.2")], ..before };
+    let before = job_after("192.0.2.1", "2 home.test home.test id=z1 A=a1/60/", "192.0.2.1");
+    let job = HostJob { doubted: vec![set("192.0.2.2")], ..before };
     let patch = r#"PATCH /zones/z1/dns_records/a1 {"content":"192.0.2.1"}"#;
     let script = [(LOOK, list(&["A a1 192.0.2.2"])), (patch, one("A a1 192.0.2.1"))];
-    assert_eq!(play(&settings(), &job, &script), confirmed("1 home.test z1 A=a1/60/plain", 60));
+    assert_eq!(play(&settings(), &job, &script), confirmed("2 home.test home.test id=z1 A=a1/60/", 60));
     assert_eq!(
         play(&settings(), &job, &[(LOOK, list(&["A a1 192.0.2.1"]))]),
-        confirmed("1 home.test z1 A=a1/60/plain", 60)
+        confirmed("2 home.test home.test id=z1 A=a1/60/", 60)
     );
 }
 
 #[test]
 fn a_record_that_is_gone_is_looked_for_once() {
-    let job = job_after("192.0.2.1", "1 home.test z1 A=a1/60/plain", "192.0.2.2");
+    let job = job_after("192.0.2.1", "2 home.test home.test id=z1 A=a1/60/", "192.0.2.2");
     let patch = r#"PATCH /zones/z1/dns_records/a1 {"content":"192.0.2.2"}"#;
     let create = r#"POST /zones/z1/dns_records {"content":"192.0.2.2","name":"nas.home.test","proxied":false,"ttl":60,"type":"A"}"#;
     let gone = failure(404, 81044, "Record does not exist.");
     let script = [(patch, gone.clone()), (LOOK, list(&[])), (create, one("A a9 192.0.2.2"))];
-    assert_eq!(play(&settings(), &job, &script), confirmed("1 home.test z1 A=a9/60/plain", 60));
+    assert_eq!(play(&settings(), &job, &script), confirmed("2 home.test home.test id=z1 A=a9/60/", 60));
     let again = r#"PATCH /zones/z1/dns_records/a2 {"content":"192.0.2.2"}"#;
     let script = [(patch, gone.clone()), (LOOK, list(&["A a2 192.0.2.1"])), (again, gone)];
     assert_unconfirmed(&play(&settings(), &job, &script), Class::Busy, false);
@@ -248,7 +202,7 @@ fn a_record_that_is_gone_is_looked_for_once() {
 
 #[test]
 fn a_zone_that_was_made_anew_is_found_again() {
-    let job = job_after("192.0.2.1", "1 home.test z0 A=a0/60/plain", "192.0.2.2");
+    let job = job_after("192.0.2.1", "2 home.test home.test id=z0 A=a0/60/", "192.0.2.2");
     let stale = r#"PATCH /zones/z0/dns_records/a0 {"content":"192.0.2.2"}"#;
     let patch = r#"PATCH /zones/z1/dns_records/a1 {"content":"192.0.2.2"}"#;
     for (status, code) in [(404, 7003), (403, 10000), (403, 9109)] {
@@ -258,21 +212,21 @@ fn a_zone_that_was_made_anew_is_found_again() {
             (LOOK, list(&["A a1 192.0.2.1"])),
             (patch, one("A a1 192.0.2.2")),
         ];
-        assert_eq!(play(&settings(), &job, &script), confirmed("1 home.test z1 A=a1/60/plain", 60));
+        assert_eq!(play(&settings(), &job, &script), confirmed("2 home.test home.test id=z1 A=a1/60/", 60));
     }
 }
 
 #[test]
 fn memory_of_another_zone_is_not_used() {
-    let job = job_after("192.0.2.1", "1 old.test z0 A=a0/60/plain", "192.0.2.2");
+    let job = job_after("192.0.2.1", "2 old.test old.test id=z0 A=a0/60/", "192.0.2.2");
     let patch = r#"PATCH /zones/z1/dns_records/a1 {"content":"192.0.2.2"}"#;
     let script = [(FIND, zone()), (LOOK, list(&["A a1 192.0.2.1"])), (patch, one("A a1 192.0.2.2"))];
-    assert_eq!(play(&settings(), &job, &script), confirmed("1 home.test z1 A=a1/60/plain", 60));
+    assert_eq!(play(&settings(), &job, &script), confirmed("2 home.test home.test id=z1 A=a1/60/", 60));
     let mut settings = settings();
     settings.set(ZONE_ID, Setting::Text("z1".into()));
-    let job = job_after("192.0.2.1", "1 home.test z0 A=a0/60/plain", "192.0.2.2");
+    let job = job_after("192.0.2.1", "2 home.test home.test id=z0 A=a0/60/", "192.0.2.2");
     let script = [(LOOK, list(&["A a1 192.0.2.1"])), (patch, one("A a1 192.0.2.2"))];
-    assert_eq!(play(&settings, &job, &script), confirmed("1 home.test z1 A=a1/60/plain", 60));
+    assert_eq!(play(&settings, &job, &script), confirmed("2 home.test home.test id=z1 A=a1/60/", 60));
 }
 
 #[test]
@@ -281,7 +235,10 @@ fn a_record_that_exists_already_is_read_and_taken_for_what_it_is() {
     for code in [81057, 81058] {
         let exists = failure(400, code, "An identical record already exists.");
         let script = [(FIND, zone()), (LOOK, list(&[])), (create, exists.clone()), (LOOK, list(&["A a1 192.0.2.1"]))];
-        assert_eq!(play(&settings(), &job("192.0.2.1"), &script), confirmed("1 home.test z1 A=a1/60/plain", 60));
+        assert_eq!(
+            play(&settings(), &job("192.0.2.1"), &script),
+            confirmed("2 home.test home.test id=z1 A=a1/60/", 60)
+        );
         let script = [(FIND, zone()), (LOOK, list(&[])), (create, exists.clone()), (LOOK, list(&[])), (create, exists)];
         assert_refused(&play(&settings(), &job("192.0.2.1"), &script), Class::Invalid, "identical");
     }
@@ -299,7 +256,7 @@ fn a_zone_that_the_token_does_not_see_is_refused_with_a_cure() {
 
 #[test]
 fn refusals_are_told_apart() {
-    let remembered = "1 home.test z1 A=a1/60/plain";
+    let remembered = "2 home.test home.test id=z1 A=a1/60/";
     let after = job_after("192.0.2.1", remembered, "192.0.2.2");
     let patch = r#"PATCH /zones/z1/dns_records/a1 {"content":"192.0.2.2"}"#;
     for (status, code, class) in [
@@ -326,12 +283,13 @@ fn refusals_are_told_apart() {
 
 /// How the write ends when `heard` is the answer to it.
 fn after_write(heard: Heard) -> Outcome {
-    let job = job_after("192.0.2.1", "1 home.test z1 A=a1/60/plain", "192.0.2.2");
+    let job = job_after("192.0.2.1", "2 home.test home.test id=z1 A=a1/60/", "192.0.2.2");
+    let job = Job { zone: Hostname::parse("home.test").unwrap(), hosts: vec![job] };
     let mut talk = settings().open().unwrap().update(&job);
-    assert!(matches!(talk.next(None), Step::Send(_)));
-    match talk.next(Some(heard)) {
-        Step::Done(outcome) => outcome,
-        Step::Send(call) => panic!("{call:?}"),
+    assert!(matches!(talk.next(None, Moment::default()), Step::Send(_)));
+    match talk.next(Some(heard), Moment::default()) {
+        Step::Done(mut outcomes) => outcomes.remove(0),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -372,12 +330,12 @@ fn too_many_requests_carry_their_patience() {
 
 #[test]
 fn a_wildcard_is_looked_for_by_its_name() {
-    let job = Job { hostname: Hostname::parse("*.home.test").unwrap(), ..job("192.0.2.1") };
+    let job = HostJob { hostname: Hostname::parse("*.home.test").unwrap(), ..job("192.0.2.1") };
     let mut star = record("A a1 192.0.2.1");
     star["name"] = json!("*.home.test");
     let look = "GET /zones/z1/dns_records?name=%2A.home.test&per_page=100";
     let script = [(FIND, zone()), (look, success(json!([star])))];
-    assert_eq!(play(&settings(), &job, &script), confirmed("1 home.test z1 A=a1/60/plain", 60));
+    assert_eq!(play(&settings(), &job, &script), confirmed("2 home.test home.test id=z1 A=a1/60/", 60));
 }
 
 #[test]

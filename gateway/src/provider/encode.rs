@@ -1,0 +1,128 @@
+//! How texts are written into calls: URLs, query strings, headers that hold a secret, JSON bodies.
+
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use http::Method;
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
+use nicgate_protocol::Hostname;
+use serde_json::Value;
+
+use super::{BadSetting, HttpCall};
+
+impl HttpCall {
+    /// A call that asks for JSON.
+    pub(crate) fn new(method: Method, url: String) -> Self {
+        let headers = vec![(ACCEPT, HeaderValue::from_static("application/json"))];
+        Self { method, url, headers, body: Bytes::new() }
+    }
+
+    /// The same with one more header.
+    pub(crate) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// The same with a JSON body.
+    pub(crate) fn with_json(self, body: &Value) -> Self {
+        self.with_body("application/json", body.to_string())
+    }
+
+    /// The same with a body of any type.
+    pub(crate) fn with_body(mut self, content_type: &'static str, body: String) -> Self {
+        self.headers.push((CONTENT_TYPE, HeaderValue::from_static(content_type)));
+        self.body = Bytes::from(body);
+        self
+    }
+}
+
+/// A header value that holds a secret.
+///
+/// # Errors
+/// When it holds what no header may.
+pub(crate) fn secret_header(key: &'static str, text: &str) -> Result<HeaderValue, BadSetting> {
+    let mut value = HeaderValue::from_str(text)
+        .map_err(|_| BadSetting { key, why: "it holds letters, digits and signs, and no blanks".to_owned() })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// Everything but the unreserved characters of RFC 3986 2.3 as `%XX`.
+pub(crate) fn percent_encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            encoded.push(char::from(byte));
+        } else {
+            // Writing into a String cannot fail.
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
+}
+
+/// The reverse of [`percent_encoded`]; `None` when it is none.
+pub(crate) fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte == b'%' {
+            let mut digit = || char::from(rest.next()?).to_digit(16);
+            bytes.push((digit()? * 16 + digit()?) as u8);
+        } else {
+            bytes.push(byte);
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+/// `a=1&b=2`, in the order given, names and values percent-encoded.
+pub(crate) fn query(pairs: &[(&str, &str)]) -> String {
+    let pair = |(name, value): &(&str, &str)| format!("{}={}", percent_encoded(name), percent_encoded(value));
+    pairs.iter().map(pair).collect::<Vec<_>>().join("&")
+}
+
+/// A name as it stands within its zone: `nas` for `nas.home.test`; `apex` for the zone itself.
+pub(crate) fn relative<'a>(hostname: &'a Hostname, zone: &Hostname, apex: &'a str) -> &'a str {
+    let within = hostname.as_str().strip_suffix(zone.as_str()).and_then(|rest| rest.strip_suffix('.'));
+    if hostname == zone { apex } else { within.unwrap_or(hostname.as_str()) }
+}
+
+/// The whole name of what an API calls `name` within `zone`; `@` and nothing mean the zone itself. A name that ends
+/// with a dot is whole already.
+pub(crate) fn absolute(name: &str, zone: &Hostname) -> String {
+    match name.strip_suffix('.') {
+        Some(whole) => whole.to_owned(),
+        None if name.is_empty() || name == "@" => zone.as_str().to_owned(),
+        None => format!("{name}.{zone}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_encoded_comes_back() {
+        for text in ["", "plain-._~", "a b/c?d=e&f", "*.home.test", "schön"] {
+            assert_eq!(percent_decoded(&percent_encoded(text)).as_deref(), Some(text));
+        }
+        assert_eq!(percent_encoded("*+ä"), "%2A%2B%C3%A4");
+        for broken in ["%", "%4", "%zz", "%ff"] {
+            assert_eq!(percent_decoded(broken), None, "{broken}");
+        }
+        assert_eq!(query(&[("name", "*.a"), ("x", "")]), "name=%2A.a&x=");
+    }
+
+    #[test]
+    fn names_go_into_their_zone_and_back() {
+        let zone = Hostname::parse("home.test").unwrap();
+        for (whole, within) in [("nas.home.test", "nas"), ("home.test", "@"), ("*.lan.home.test", "*.lan")] {
+            let hostname = Hostname::parse(whole).unwrap();
+            assert_eq!(relative(&hostname, &zone, "@"), within);
+            assert_eq!(absolute(within, &zone), whole);
+        }
+        assert_eq!(absolute("", &zone), "home.test");
+        assert_eq!(absolute("nas.home.test.", &zone), "nas.home.test");
+    }
+}
