@@ -45,7 +45,7 @@ macro_rules! providers {
     };
 }
 
-providers! { cloudflare, embedded }
+providers! { cloudflare, embedded, gandi }
 
 /// The kind with this word after `type =`.
 #[must_use]
