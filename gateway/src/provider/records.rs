@@ -13,6 +13,8 @@
 
 mod memory;
 mod plan;
+#[cfg(test)]
+mod tests;
 
 use std::mem;
 use std::net::IpAddr;
@@ -117,7 +119,8 @@ pub(crate) trait Api: Send + Sync {
     /// When it does not say that all of them were made.
     fn written(&self, ask: &Ask<'_>, changes: &[Change], answer: &Answer) -> Result<Vec<Written>, Trouble>;
 
-    /// The call that ends the conversation: a publication, a logout. `wrote`: something was changed.
+    /// The call that ends the conversation: a publication, a logout. `wrote`: something was changed, now or by an
+    /// earlier conversation whose end nobody knows.
     fn finish(&self, _ask: &Ask<'_>, _wrote: bool) -> Option<HttpCall> {
         None
     }
@@ -538,24 +541,31 @@ impl Conversation {
             let call = self.api.look(&self.ask(moment), &at, self.page.as_deref());
             return self.send(Stage::Look { host, family, view }, call);
         }
-        if self.purpose == Purpose::Look {
-            return self.seen();
-        }
-        for host in self.hosts.iter_mut().filter(|host| host.outcome.is_none() && !host.is_planned) {
-            plan::from_sight(&*self.api, host);
-        }
-        let changes = self.due();
-        if !changes.is_empty() {
-            let call = self.api.write(&self.ask(moment), &changes);
-            return self.send(Stage::Write { changes }, call);
+        if self.purpose == Purpose::Update {
+            for host in self.hosts.iter_mut().filter(|host| host.outcome.is_none() && !host.is_planned) {
+                plan::from_sight(&*self.api, host);
+            }
+            let changes = self.due();
+            if !changes.is_empty() {
+                let call = self.api.write(&self.ask(moment), &changes);
+                return self.send(Stage::Write { changes }, call);
+            }
         }
         if !mem::replace(&mut self.is_finished, true)
             && self.session.is_some()
-            && let Some(call) = self.api.finish(&self.ask(moment), self.has_written)
+            && let Some(call) = self.api.finish(&self.ask(moment), self.may_have_written())
         {
             return self.send(Stage::Finish, call);
         }
-        self.done()
+        match self.purpose {
+            Purpose::Look => self.seen(),
+            Purpose::Update => self.done(),
+        }
+    }
+
+    /// Whether something was changed: in this conversation, or by an earlier one whose end nobody knows.
+    fn may_have_written(&self) -> bool {
+        self.has_written || self.hosts.iter().any(|host| !host.job.doubted.is_empty())
     }
 
     fn send(&mut self, stage: Stage, call: HttpCall) -> Step {
@@ -757,7 +767,8 @@ impl Conversation {
             Meaning::NoRecord | Meaning::NoZone | Meaning::Exists => Class::Bug,
         };
         let cure = self.api.cure(class);
-        for host in self.hosts.iter_mut().filter(|host| host.outcome.is_none() && host.is_partly_written) {
+        let is_unpublished = |host: &&mut Host| host.is_partly_written || !host.job.doubted.is_empty();
+        for host in self.hosts.iter_mut().filter(|host| host.outcome.is_none()).filter(is_unpublished) {
             host.outcome = Some(trouble.outcome(class, true, true, cure));
         }
     }

@@ -1,0 +1,426 @@
+//! The conversation, with an API on paper: its calls are lines of words, its answers too.
+
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+use nicgate_protocol::Hostname;
+
+use super::*;
+use crate::provider::play::{NOON, assert_refused, assert_unconfirmed, host, host_after, set};
+use crate::provider::{HostJob, Silence};
+
+/// What the API on paper is like.
+#[derive(Clone)]
+struct Paper {
+    view: View,
+    at_once: usize,
+    sets: bool,
+    in_place: bool,
+    has_session: bool,
+    has_finish: bool,
+}
+
+const PAPER: Paper =
+    Paper { view: View::Name, at_once: 1, sets: false, in_place: true, has_session: false, has_finish: false };
+
+fn call(line: String) -> HttpCall {
+    HttpCall::new(Method::GET, line)
+}
+
+/// The words of an answer; a status other than 200 is trouble, and its body says which.
+fn words(answer: &Answer) -> Result<Vec<Vec<String>>, Trouble> {
+    let body = String::from_utf8_lossy(&answer.body).into_owned();
+    let meaning = match (answer.status, body.as_str()) {
+        (200, _) => {
+            return Ok(body.lines().map(|line| line.split(' ').map(str::to_owned).collect()).collect());
+        }
+        (404, "zone") => Meaning::NoZone,
+        (404, "record") => Meaning::NoRecord,
+        (409, "exists") => Meaning::Exists,
+        (403, _) => Meaning::Forbidden,
+        _ => return Err(Trouble::by_status(answer)),
+    };
+    Err(Trouble::new(meaning, "code", "text"))
+}
+
+impl Api for Paper {
+    fn view(&self, _hosts: usize) -> View {
+        self.view
+    }
+
+    fn ttls(&self) -> RangeInclusive<u32> {
+        60..=3600
+    }
+
+    fn budget(&self) -> Budget {
+        Budget::default()
+    }
+
+    fn cure(&self, _class: Class) -> &'static str {
+        "; the cure"
+    }
+
+    fn changes_at_once(&self) -> usize {
+        self.at_once
+    }
+
+    fn writes_sets(&self) -> bool {
+        self.sets
+    }
+
+    fn changes_in_place(&self) -> bool {
+        self.in_place
+    }
+
+    fn log_in(&self, _moment: Moment) -> Option<HttpCall> {
+        self.has_session.then(|| call("login".into()))
+    }
+
+    fn logged_in(&self, answer: &Answer) -> Result<String, Trouble> {
+        Ok(words(answer)?.concat().concat())
+    }
+
+    fn find_zone(&self, ask: &Ask<'_>, page: Option<&str>) -> Option<HttpCall> {
+        Some(call(format!("{}zone {}{}", ask.session, ask.zone, page.unwrap_or_default())))
+    }
+
+    fn zone_found(&self, _ask: &Ask<'_>, answer: &Answer) -> Result<Found, Trouble> {
+        let words = words(answer)?.concat();
+        Ok(match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            ["next", page] => Found::More(page.to_owned()),
+            ["several"] => Found::Several("choose".into()),
+            ["id", id] => Found::Zone(id.to_owned()),
+            _ => Found::Nothing,
+        })
+    }
+
+    fn look(&self, ask: &Ask<'_>, at: &Spot<'_>, page: Option<&str>) -> HttpCall {
+        let (what, page) = (at.hostname, page.unwrap_or_default());
+        call(match at.view {
+            View::Family => format!("{}look {} {what} {}{page}", ask.session, ask.zone_id, at.family.record_type()),
+            View::Name => format!("{}look {} {what}{page}", ask.session, ask.zone_id),
+            View::Zone => format!("{}look {}{page}", ask.session, ask.zone_id),
+        })
+    }
+
+    fn looked(&self, _ask: &Ask<'_>, _at: &Spot<'_>, answer: &Answer) -> Result<Page, Trouble> {
+        let mut page = Page::default();
+        for words in words(answer)? {
+            match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+                ["next", next] => page.next = Some(next.to_owned()),
+                [name, "CNAME"] => page.obstacles.push((name.to_owned(), "the name has a CNAME record".into())),
+                [name, address, id, ttl] => page.records.push(Record {
+                    name: name.to_owned(),
+                    address: address.parse().unwrap(),
+                    known: Known { id: id.into(), ttl: ttl.parse().unwrap(), note: "".into() },
+                }),
+                _ => return Err(Trouble::unknown("what is this")),
+            }
+        }
+        Ok(page)
+    }
+
+    fn write(&self, ask: &Ask<'_>, changes: &[Change]) -> HttpCall {
+        let words = changes.iter().map(|change| {
+            let (name, id) = (&change.hostname, change.known().map(|known| known.id.as_ref()).unwrap_or_default());
+            match (&change.act, self.sets) {
+                (Act::Create { .. } | Act::Alter { .. } | Act::Remove { .. }, true) => {
+                    let values: Vec<String> = change.set().iter().map(IpAddr::to_string).collect();
+                    format!("set {name} {} {}", values.join(","), change.ttl())
+                }
+                (Act::Create { to, ttl }, false) => format!("create {name} {to} {ttl}"),
+                (Act::Alter { to, ttl: None, .. }, false) => format!("alter {name} {id} {to}"),
+                (Act::Alter { to, ttl: Some(ttl), .. }, false) => format!("alter {name} {id} {to} {ttl}"),
+                (Act::Remove { .. }, false) => format!("remove {name} {id}"),
+            }
+        });
+        call(format!("{}{}", ask.session, words.collect::<Vec<_>>().join("; ")))
+    }
+
+    fn written(&self, _ask: &Ask<'_>, changes: &[Change], answer: &Answer) -> Result<Vec<Written>, Trouble> {
+        let lines = words(answer)?;
+        if lines.concat() == ["done"] {
+            return Ok(Written::unechoed(changes));
+        }
+        let shown = |words: Vec<String>| Written {
+            id: words.get(1).map(|id| id.as_str().into()),
+            address: words[0].parse().ok(),
+            ..Written::default()
+        };
+        Ok(lines.into_iter().map(shown).collect())
+    }
+
+    fn finish(&self, ask: &Ask<'_>, wrote: bool) -> Option<HttpCall> {
+        (self.has_finish && wrote).then(|| call(format!("{}finish", ask.session)))
+    }
+
+    fn finished(&self, answer: &Answer) -> Result<(), Trouble> {
+        words(answer).map(drop)
+    }
+}
+
+/// Plays a conversation: each call, and its answer as a status and a body; status 0 is silence after the call was sent.
+#[track_caller]
+fn play(paper: &Paper, hosts: &[HostJob], script: &[(&str, u16, &str)]) -> Vec<Outcome> {
+    let job = Job { zone: Hostname::parse("dyn.home.test").unwrap(), hosts: hosts.to_vec() };
+    match run(&mut *Zoned(Arc::new(paper.clone())).update(&job), script) {
+        Step::Done(outcomes) => outcomes,
+        other => panic!("one call too many: {other:?}"),
+    }
+}
+
+#[track_caller]
+fn run(talk: &mut dyn Talk, script: &[(&str, u16, &str)]) -> Step {
+    let mut heard = None;
+    for (line, status, body) in script {
+        let call = match talk.next(heard.take(), NOON) {
+            Step::Send(Call::Http(call)) => call,
+            other => panic!("ended before {line}: {other:?}"),
+        };
+        assert_eq!(call.url, *line);
+        heard = Some(match status {
+            0 => Heard::Silence(Silence { why: "silence".into(), was_sent: true }),
+            _ => {
+                let body = Bytes::copy_from_slice(body.as_bytes());
+                Heard::Answer(Answer { status: *status, headers: HeaderMap::new(), body })
+            }
+        });
+    }
+    talk.next(heard, NOON)
+}
+
+fn confirmed(memory: &str, ttl: u32) -> Outcome {
+    Outcome::Confirmed { remembered: Some(memory.into()), ttl }
+}
+
+const ZONE: (&str, u16, &str) = ("zone dyn.home.test", 200, "id z1");
+const LOOK: (&str, u16, &str) = ("look z1 a.dyn.home.test", 200, "");
+const MEMORY: &str = "2 dyn.home.test dyn.home.test id=z1 A=r1/300/";
+
+#[test]
+fn a_zone_is_looked_for_upwards_and_page_by_page() {
+    let script = [
+        ("zone dyn.home.test", 200, "next 2"),
+        ("zone dyn.home.test2", 200, "nothing"),
+        ("zone home.test", 200, "id z9"),
+        ("look z9 a.dyn.home.test", 200, ""),
+        ("create a.dyn.home.test 192.0.2.1 60", 200, "192.0.2.1 r1"),
+    ];
+    let memory = "2 dyn.home.test home.test id=z9 A=r1/60/";
+    assert_eq!(play(&PAPER, &[host("a.dyn.home.test", "192.0.2.1")], &script), [confirmed(memory, 60)]);
+    let script = [("alter a.dyn.home.test r1 192.0.2.2", 200, "done")];
+    let later = host_after("a.dyn.home.test", "192.0.2.1", memory, "192.0.2.2");
+    assert_eq!(play(&PAPER, &[later], &script), [confirmed(memory, 60)]);
+    let nowhere = [("zone dyn.home.test", 404, "zone"), ("zone home.test", 404, "zone")];
+    let outcome = play(&PAPER, &[host("a.dyn.home.test", "192.0.2.1")], &nowhere);
+    assert_refused(&outcome[0], Class::NoZone, "no zone named dyn.home.test");
+    let several = [("zone dyn.home.test", 200, "several")];
+    let outcome = play(&PAPER, &[host("a.dyn.home.test", "192.0.2.1")], &several);
+    assert_refused(&outcome[0], Class::NoZone, "several zones named dyn.home.test; choose");
+}
+
+#[test]
+fn nothing_to_do_is_no_call() {
+    let same = host_after("a.dyn.home.test", "192.0.2.1", MEMORY, "192.0.2.1");
+    let with_session = Paper { has_session: true, has_finish: true, ..PAPER };
+    assert_eq!(play(&with_session, &[same], &[]), [confirmed(MEMORY, 300)]);
+}
+
+#[test]
+fn records_are_read_page_by_page_and_family_by_family() {
+    let both = host("a.dyn.home.test", "192.0.2.1,2001:db8::1");
+    let script = [
+        ZONE,
+        ("look z1 a.dyn.home.test A", 200, "next 2"),
+        ("look z1 a.dyn.home.test A2", 200, "a.dyn.home.test 192.0.2.1 r1 300"),
+        ("look z1 a.dyn.home.test AAAA", 404, "record"),
+        ("create a.dyn.home.test 2001:db8::1 60", 200, "2001:db8::1 r2"),
+    ];
+    let by_family = Paper { view: View::Family, ..PAPER };
+    assert_eq!(play(&by_family, &[both], &script), [confirmed(&format!("{MEMORY} AAAA=r2/60/"), 300)]);
+}
+
+#[test]
+fn one_list_of_the_zone_serves_all_hosts_and_their_changes_go_together() {
+    let paper = Paper { view: View::Zone, at_once: 3, ..PAPER };
+    let hosts: Vec<HostJob> =
+        ["a", "b", "c", "d"].map(|name| host(&format!("{name}.dyn.home.test"), "192.0.2.1")).into();
+    let list = "b.dyn.home.test 192.0.2.1 r2 60\nc.dyn.home.test CNAME\nd.dyn.home.test 192.0.2.9 r4 60";
+    let script = [
+        ZONE,
+        ("look z1", 200, list),
+        ("create a.dyn.home.test 192.0.2.1 60; alter d.dyn.home.test r4 192.0.2.1", 200, "192.0.2.1 r1\n192.0.2.1 r4"),
+    ];
+    let outcomes = play(&paper, &hosts, &script);
+    let memory = |id: &str| confirmed(&format!("2 dyn.home.test dyn.home.test id=z1 A={id}/60/"), 60);
+    assert_eq!([&outcomes[0], &outcomes[1], &outcomes[3]], [&memory("r1"), &memory("r2"), &memory("r4")]);
+    assert_refused(&outcomes[2], Class::Invalid, "CNAME");
+}
+
+#[test]
+fn hosts_that_do_not_fit_go_in_the_next_call_and_a_host_is_not_torn() {
+    let paper = Paper { at_once: 3, ..PAPER };
+    let memory = "2 dyn.home.test dyn.home.test id=z1 A=r1/60/ AAAA=r2/60/";
+    let name = |name| format!("{name}.dyn.home.test");
+    let later = |host| host_after(&name(host), "192.0.2.1,2001:db8::1", memory, "192.0.2.2,2001:db8::2");
+    let alter = |host| format!("alter {0} r1 192.0.2.2; alter {0} r2 2001:db8::2", name(host));
+    let (first, second) = (alter("a"), alter("b"));
+    let script = [(first.as_str(), 200, "192.0.2.2\n2001:db8::2"), (second.as_str(), 500, "")];
+    let outcomes = play(&paper, &[later("a"), later("b")], &script);
+    assert!(matches!(outcomes[0], Outcome::Confirmed { .. }), "{outcomes:?}");
+    assert_unconfirmed(&outcomes[1], Class::Down, true);
+}
+
+#[test]
+fn a_refusal_of_one_host_lets_the_others_go_on_and_a_silence_stops_all() {
+    let hosts = ["a", "b"].map(|name| host_after(&format!("{name}.dyn.home.test"), "192.0.2.1", MEMORY, "192.0.2.2"));
+    let (a, b) = ("alter a.dyn.home.test r1 192.0.2.2", "alter b.dyn.home.test r1 192.0.2.2");
+    let outcomes = play(&PAPER, &hosts, &[(a, 422, ""), (b, 200, "done")]);
+    assert_refused(&outcomes[0], Class::Invalid, "; the cure");
+    assert!(matches!(outcomes[1], Outcome::Confirmed { .. }));
+    let outcomes = play(&PAPER, &hosts, &[(a, 0, "")]);
+    assert_unconfirmed(&outcomes[0], Class::Down, true);
+    assert_unconfirmed(&outcomes[1], Class::Down, false);
+}
+
+#[test]
+fn a_change_in_two_calls_that_breaks_in_between_is_told() {
+    let memory = "2 dyn.home.test dyn.home.test id=z1 A=r1/60/ AAAA=r2/60/";
+    let both = host_after("a.dyn.home.test", "192.0.2.1,2001:db8::1", memory, "192.0.2.2,2001:db8::2");
+    let (first, second) = ("alter a.dyn.home.test r1 192.0.2.2", "alter a.dyn.home.test r2 2001:db8::2");
+    let outcome = play(&PAPER, &[both.clone()], &[(first, 200, "done"), (second, 422, "")]);
+    assert!(matches!(outcome[0], Outcome::Refused { maybe_written: true, .. }), "{outcome:?}");
+    let outcome = play(&PAPER, &[both.clone()], &[(first, 200, "done"), (second, 429, "")]);
+    assert_unconfirmed(&outcome[0], Class::Rate, true);
+    let outcome = play(&PAPER, &[both], &[(first, 429, "")]);
+    assert_unconfirmed(&outcome[0], Class::Rate, false);
+}
+
+#[test]
+fn what_cannot_be_changed_in_place_is_made_before_the_old_goes() {
+    let paper = Paper { in_place: false, ..PAPER };
+    let later = host_after("a.dyn.home.test", "192.0.2.1", MEMORY, "192.0.2.2");
+    let (create, remove) = ("create a.dyn.home.test 192.0.2.2 300", "remove a.dyn.home.test r1");
+    let after = "2 dyn.home.test dyn.home.test id=z1 A=r2/300/";
+    let script = [(create, 200, "192.0.2.2 r2"), (remove, 200, "done")];
+    assert_eq!(play(&paper, &[later.clone()], &script), [confirmed(after, 300)]);
+    // The answer to the first was lost: both stand there.
+    let outcome = play(&paper, &[later.clone()], &[(create, 0, "")]);
+    assert_unconfirmed(&outcome[0], Class::Down, true);
+    let doubting = HostJob { doubted: vec![set("192.0.2.2")], ..later };
+    let list = "a.dyn.home.test 192.0.2.1 r1 300\na.dyn.home.test 192.0.2.2 r2 300\na.dyn.home.test 192.0.2.77 r3 300";
+    let script = [(LOOK.0, 200, list), (remove, 200, "done")];
+    assert_eq!(play(&paper, &[doubting], &script), [confirmed(after, 300)]);
+}
+
+#[test]
+fn sets_are_written_whole_with_what_others_put_there() {
+    let paper = Paper { sets: true, ..PAPER };
+    let known = "2 dyn.home.test dyn.home.test id=z1 A=/300/";
+    let later = |wanted| host_after("a.dyn.home.test", "192.0.2.1", known, wanted);
+    let script = [("set a.dyn.home.test 192.0.2.2 300", 200, "done")];
+    assert_eq!(play(&paper, &[later("192.0.2.2")], &script), [confirmed(known, 300)]);
+    let list = "a.dyn.home.test 192.0.2.1  300\na.dyn.home.test 192.0.2.77  300";
+    let forgotten = host_after("a.dyn.home.test", "192.0.2.1", "", "192.0.2.2");
+    let script = [ZONE, (LOOK.0, 200, list), ("set a.dyn.home.test 192.0.2.2,192.0.2.77 300", 200, "done")];
+    assert_eq!(play(&paper, &[forgotten], &script), [confirmed("2 dyn.home.test dyn.home.test id=z1", 0)]);
+    // Taken offline: only what we wrote goes.
+    let script = [(LOOK.0, 200, list), ("set a.dyn.home.test 192.0.2.77 300", 200, "done")];
+    assert_eq!(play(&paper, &[later("")], &script), [confirmed("2 dyn.home.test dyn.home.test id=z1", 0)]);
+    // A doubt: of the two that may be ours one is wanted.
+    let list = "a.dyn.home.test 192.0.2.1  300\na.dyn.home.test 192.0.2.2  300";
+    let doubting = HostJob { doubted: vec![set("192.0.2.2")], ..later("192.0.2.2") };
+    let script = [(LOOK.0, 200, list), ("set a.dyn.home.test 192.0.2.2 300", 200, "done")];
+    assert_eq!(play(&paper, &[doubting], &script), [confirmed(known, 300)]);
+}
+
+#[test]
+fn a_session_goes_through_all_calls_and_is_finished() {
+    let paper = Paper { has_session: true, has_finish: true, ..PAPER };
+    let new = host("a.dyn.home.test", "192.0.2.1");
+    let script = [
+        ("login", 200, "s1:"),
+        ("s1:zone dyn.home.test", 200, "id z1"),
+        ("s1:look z1 a.dyn.home.test", 200, ""),
+        ("s1:create a.dyn.home.test 192.0.2.1 60", 200, "192.0.2.1 r1"),
+        ("s1:finish", 200, "done"),
+    ];
+    assert!(matches!(play(&paper, &[new.clone()], &script)[..], [Outcome::Confirmed { .. }]));
+    assert_refused(&play(&paper, &[new.clone()], &[("login", 401, "")])[0], Class::Auth, "; the cure");
+    // What is written but not published does not count, and the next push publishes it.
+    let mut broken = script;
+    broken[4] = ("s1:finish", 500, "");
+    assert_unconfirmed(&play(&paper, &[new.clone()], &broken)[0], Class::Down, true);
+    let doubting = HostJob { doubted: vec![set("192.0.2.1")], ..new };
+    let script =
+        [script[0], script[1], ("s1:look z1 a.dyn.home.test", 200, "a.dyn.home.test 192.0.2.1 r1 60"), script[4]];
+    assert!(matches!(play(&paper, &[doubting.clone()], &script)[..], [Outcome::Confirmed { .. }]));
+    assert_unconfirmed(&play(&paper, &[doubting], &[script[0], script[1], script[2], broken[4]])[0], Class::Down, true);
+}
+
+#[test]
+fn a_ttl_is_changed_only_when_it_was_asked_for_and_kept_within_bounds() {
+    let list = "a.dyn.home.test 192.0.2.1 r1 300";
+    for (ttl, write, after) in [
+        (None, None, 300),
+        (Some(300), None, 300),
+        (Some(5), Some("alter a.dyn.home.test r1 192.0.2.1 60"), 60),
+        (Some(9999), Some("alter a.dyn.home.test r1 192.0.2.1 3600"), 3600),
+    ] {
+        let new = HostJob { ttl, ..host("a.dyn.home.test", "192.0.2.1") };
+        let script: Vec<_> =
+            [ZONE, (LOOK.0, 200, list)].into_iter().chain(write.map(|line| (line, 200, "done"))).collect();
+        let memory = format!("2 dyn.home.test dyn.home.test id=z1 A=r1/{after}/");
+        assert_eq!(play(&PAPER, &[new], &script), [confirmed(&memory, after)]);
+    }
+}
+
+#[test]
+fn a_credential_that_was_good_a_moment_ago_is_only_not_good_for_this() {
+    let new = host("a.dyn.home.test", "192.0.2.1");
+    assert_refused(&play(&PAPER, &[new.clone()], &[("zone dyn.home.test", 403, "")])[0], Class::Auth, "text");
+    let create = "create a.dyn.home.test 192.0.2.1 60";
+    assert_refused(&play(&PAPER, &[new], &[ZONE, LOOK, (create, 403, "")])[0], Class::Denied, "text");
+}
+
+#[test]
+fn what_was_remembered_and_is_stale_is_found_again_once() {
+    let later = host_after("a.dyn.home.test", "192.0.2.1", MEMORY, "192.0.2.2");
+    let (alter, create) = ("alter a.dyn.home.test r1 192.0.2.2", "create a.dyn.home.test 192.0.2.2 60");
+    let fresh = confirmed("2 dyn.home.test dyn.home.test id=z1 A=r2/60/", 60);
+    let script = [(alter, 404, "record"), LOOK, (create, 200, "192.0.2.2 r2")];
+    assert_eq!(play(&PAPER, &[later.clone()], &script), [fresh.clone()]);
+    for answer in [(404, "zone"), (403, "")] {
+        let script = [(alter, answer.0, answer.1), ZONE, LOOK, (create, 200, "192.0.2.2 r2")];
+        assert_eq!(play(&PAPER, &[later.clone()], &script), [fresh.clone()]);
+    }
+    let script = [(alter, 404, "record"), LOOK, (create, 409, "exists")];
+    assert_refused(&play(&PAPER, &[later], &script)[0], Class::Invalid, "text");
+}
+
+#[test]
+fn another_address_in_the_answer_proves_nothing() {
+    let later = host_after("a.dyn.home.test", "192.0.2.1", MEMORY, "192.0.2.2");
+    for body in ["192.0.2.1 r1", "192.0.2.2 r1\n192.0.2.2 r1", ""] {
+        let outcome = play(&PAPER, &[later.clone()], &[("alter a.dyn.home.test r1 192.0.2.2", 200, body)]);
+        assert_unconfirmed(&outcome[0], Class::Bug, true);
+    }
+}
+
+#[test]
+fn a_look_shows_everything_and_writes_nothing() {
+    let (zone, hostname) = (Hostname::parse("dyn.home.test").unwrap(), Hostname::parse("a.dyn.home.test").unwrap());
+    let look = |script: &[(&str, u16, &str)]| {
+        run(&mut *Zoned(Arc::new(PAPER.clone())).look(&zone, &hostname).unwrap(), script)
+    };
+    let list = "a.dyn.home.test 192.0.2.1 r1 300\na.dyn.home.test CNAME\nb.dyn.home.test 192.0.2.9 r1 300";
+    let Step::Seen(sight) = look(&[ZONE, (LOOK.0, 200, list)]) else { panic!("nothing seen") };
+    let addresses: Vec<IpAddr> = vec!["192.0.2.1".parse().unwrap()];
+    let obstacles = vec!["the name has a CNAME record".to_owned()];
+    assert_eq!(sight, Sight { zone: "dyn.home.test".into(), addresses, obstacles });
+    let Step::Done(outcomes) = look(&[("zone dyn.home.test", 401, "")]) else { panic!("something seen") };
+    assert_refused(&outcomes[0], Class::Auth, "401");
+}
