@@ -20,3 +20,13 @@ pub fn key() -> io::Result<Zeroizing<[u8; 32]>> {
 pub fn roll() -> u64 {
     getrandom::u64().unwrap_or(0)
 }
+
+/// A number that nobody can guess, for signatures and message ids. A system without dice gives the same number each
+/// time: providers then refuse the second call as a repeat, and nothing else is lost.
+#[must_use]
+pub fn nonce() -> u128 {
+    let mut bytes = [0; 16];
+    // What cannot be filled stays zero.
+    let _ = getrandom::fill(&mut bytes);
+    u128::from_ne_bytes(bytes)
+}

@@ -8,6 +8,7 @@ mod demo;
 mod device;
 mod host;
 mod order;
+mod provider;
 mod serve;
 
 use std::net::IpAddr;
@@ -38,6 +39,7 @@ Examples:
   nicgate serve --config gateway.toml                   the real thing
   nicgate device add fritzbox --host home.example.com   a credential for a router
   nicgate host show home.example.com                    what happened to a name
+  nicgate provider test cloud                           is the provider's key right, and the zone there?
 
 Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
 Without --config: ./nicgate.toml, then /etc/nicgate/gateway.toml.";
@@ -56,6 +58,9 @@ enum Command {
     /// Hosts: what is published, and manual overrides
     #[command(subcommand)]
     Host(HostCommand),
+    /// Providers: what there is to choose from, and whether what was chosen works
+    #[command(subcommand)]
+    Provider(ProviderCommand),
 }
 
 /// Which configuration file.
@@ -189,6 +194,36 @@ enum HostCommand {
     },
 }
 
+#[derive(Debug, Subcommand)]
+enum ProviderCommand {
+    /// List every type of provider and the keys it takes
+    #[command(after_help = "Examples:\n  nicgate provider list\n  nicgate provider list cloudflare")]
+    List {
+        /// Only this type
+        #[arg(value_name = "TYPE")]
+        kind: Option<String>,
+        /// Print one JSON array
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check key, rights and zones of a configured provider, by reading only
+    #[command(
+        after_help = "Examples:\n  nicgate provider test cloud\n  nicgate provider test cloud --host nas.home.example.com\n\nExit codes: 0 all zones can be read (or the provider has no way to ask), 1 refused or not reached."
+    )]
+    Test {
+        /// Its name in the configuration
+        name: String,
+        /// Look at this host instead of the zones' own names
+        #[arg(long, value_name = "NAME")]
+        host: Option<String>,
+        #[command(flatten)]
+        config: ConfigArgument,
+        /// Print one JSON array
+        #[arg(long)]
+        json: bool,
+    },
+}
+
 /// Runs a command.
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
@@ -198,6 +233,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Device(command) => device::run(command),
         Command::Host(command) => host::run(command),
+        Command::Provider(command) => provider::run(command),
     })
 }
 

@@ -175,7 +175,7 @@ fn take_authorities(section: &mut Section<'_>) -> Option<PathBuf> {
 }
 
 fn is_elsewhere(section: &Section<'_>, key: &Key) -> bool {
-    ["file", "env"].iter().any(|place| section.has(&format!("{}_{place}", key.name)))
+    secrets::ELSEWHERE.iter().any(|place| section.has(&format!("{}_{place}", key.name)))
 }
 
 /// Reads one key into `settings`; where its value stands, if it has a usable one.

@@ -13,10 +13,14 @@ use super::reading::{At, Reading};
 /// The largest file beside the configuration that is read. A chain of certificates is a few kilobytes.
 const LARGEST_FILE: u64 = 1024 * 1024;
 
+/// The endings of a secret's key for the places beside the file.
+pub(super) const ELSEWHERE: [&str; 3] = ["file", "env", "credential"];
+
 /// Where a secret may stand.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Home {
-    /// In the file (`x`), a file of its own (`x_file`) or the environment (`x_env`).
+    /// In the file (`x`), a file of its own (`x_file`), the environment (`x_env`) or a systemd credential
+    /// (`x_credential`).
     Anywhere,
     /// Not in the file.
     Elsewhere,
@@ -25,9 +29,9 @@ pub(super) enum Home {
 /// The secret `key`, wherever it stands; more than one place is a mistake, and so is an empty one.
 pub(super) fn take(section: &mut Section<'_>, key: &'static str, home: Home) -> Option<At<Secret<String>>> {
     let reading = section.reading;
-    let (file_key, env_key) = (format!("{key}_file"), format!("{key}_env"));
-    let everywhere: [&str; 3] = [&file_key, &env_key, key];
-    let places = if home == Home::Anywhere { &everywhere[..] } else { &everywhere[..2] };
+    let [file_key, env_key, credential_key] = ELSEWHERE.map(|place| format!("{key}_{place}"));
+    let everywhere: [&str; 4] = [&file_key, &env_key, &credential_key, key];
+    let places = if home == Home::Anywhere { &everywhere[..] } else { &everywhere[..3] };
     let mut written: Vec<(usize, &str)> =
         places.iter().filter_map(|key| section.key_span(key).map(|span| (span.start, *key))).collect();
     written.sort_unstable();
@@ -41,6 +45,7 @@ pub(super) fn take(section: &mut Section<'_>, key: &'static str, home: Home) -> 
     let clear = if home == Home::Anywhere { section.take_secret_text(key) } else { None };
     let from_file = section.take_text(file_key.clone());
     let from_env = section.take_text(env_key.clone());
+    let from_credential = section.take_text(credential_key.clone());
     if let Some(clear) = clear {
         if clear.value.is_empty() {
             reading.mistake(
@@ -53,7 +58,13 @@ pub(super) fn take(section: &mut Section<'_>, key: &'static str, home: Home) -> 
         return Some(At { value: Secret::new(clear.value.to_owned()), span: clear.span });
     }
     if let Some(file) = from_file {
-        return read_file(reading, &file_key, &file).map(|value| At { value, span: file.span });
+        let path = reading.path(file.value);
+        let value = read_file(reading, &file_key, &file, &path)?;
+        warn_when_open(reading, &file, &path);
+        return Some(At { value, span: file.span });
+    }
+    if let Some(name) = from_credential {
+        return read_credential(reading, &credential_key, &name).map(|value| At { value, span: name.span });
     }
     let variable = from_env?;
     match reading.environment(variable.value) {
@@ -67,14 +78,13 @@ pub(super) fn take(section: &mut Section<'_>, key: &'static str, home: Home) -> 
 }
 
 /// The secret in a file of its own, without the end of its line.
-fn read_file(reading: &Reading<'_>, key: &str, file: &At<&str>) -> Option<Secret<String>> {
-    let path = reading.path(file.value);
+fn read_file(reading: &Reading<'_>, key: &str, written: &At<&str>, path: &Path) -> Option<Secret<String>> {
     let unusable = |why: &str| {
         let hint = format!("{} should hold the secret and nothing else", path.display());
-        reading.mistake(&file.span, format!("{key} cannot be used: {why}"), hint);
+        reading.mistake(&written.span, format!("{key} cannot be used: {why}"), hint);
         None
     };
-    let text = match read_bounded(&path).map(String::from_utf8) {
+    let text = match read_bounded(path).map(String::from_utf8) {
         Ok(Ok(text)) => Secret::new(text),
         Ok(Err(_)) => return unusable("it is no text"),
         Err(why) => return unusable(&why.to_string()),
@@ -83,8 +93,24 @@ fn read_file(reading: &Reading<'_>, key: &str, file: &At<&str>) -> Option<Secret
     if trimmed.is_empty() {
         return unusable("it is empty");
     }
-    warn_when_open(reading, file, &path);
     Some(Secret::new(trimmed.to_owned()))
+}
+
+/// The secret that systemd hands over as a file of this name (systemd.exec, LoadCredential=).
+fn read_credential(reading: &Reading<'_>, key: &str, name: &At<&str>) -> Option<Secret<String>> {
+    let hint = || format!("write LoadCredential={}:/path/of/the/secret into the unit", name.value);
+    if name.value.is_empty() || name.value.contains(['/', ':']) || name.value.starts_with('.') {
+        reading.mistake(&name.span, format!("{key} is no name of a credential"), hint());
+        return None;
+    }
+    match reading.environment("CREDENTIALS_DIRECTORY") {
+        Some(folder) => read_file(reading, key, name, &Path::new(&folder).join(name.value)),
+        None => {
+            let found = format!("{key} names {}, and systemd has given no credentials", name.value);
+            reading.mistake(&name.span, found, hint());
+            None
+        }
+    }
 }
 
 /// The bytes of a file that should be small.

@@ -49,7 +49,7 @@ fn what_shipped_files_show_in_comments_is_right_but_for_the_files_it_names() {
             panic!("the files it names are not there")
         };
         let known = [
-            "master_key_file and master_key_env stand side by side",
+            "master_key_file, master_key_env and master_key_credential stand side by side",
             "self_signed stands beside cert_file and key_file",
         ];
         for mistake in mistakes {

@@ -495,10 +495,15 @@ fn a_secret_is_found_in_the_file_beside_it_and_in_the_environment() {
     folder.write("binary.token", [0xff, 0xfe]);
     let with = |keys: &str| {
         let text = GOOD.replacen("\"lab\"\ntype = \"embedded\"", &format!("\"lab\"\ntype = \"cloudflare\"\n{keys}"), 1);
-        parse(&text, &folder.0.join("gateway.toml"), &|name| (name == "TOKEN").then(|| "def".to_owned()))
+        parse(&text, &folder.0.join("gateway.toml"), &|name| match name {
+            "TOKEN" => Some("def".to_owned()),
+            "CREDENTIALS_DIRECTORY" => Some(folder.0.display().to_string()),
+            _ => None,
+        })
     };
     for (keys, wanted) in [
         ("api_token = \"xyz\"", "xyz"),
+        ("api_token_credential = \"good.token\"", "abc"),
         ("api_token_file = \"good.token\"", "abc"),
         ("api_token_env = \"TOKEN\"", "def"),
     ] {
@@ -516,6 +521,10 @@ fn a_secret_is_found_in_the_file_beside_it_and_in_the_environment() {
         (
             "api_token_env = \"TOKEN\"\napi_token = \"a\"",
             "api_token_env and api_token stand side by side; keep one of them",
+        ),
+        (
+            "api_token_credential = \"../good.token\"",
+            "api_token_credential is no name of a credential; write LoadCredential=../good.token:/path/of/the/secret into the unit",
         ),
         (
             "api_token_file = \"empty.token\"",

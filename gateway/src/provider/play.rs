@@ -36,7 +36,6 @@ pub(crate) fn host_after(hostname: &str, before: &str, remembered: &str, wanted:
         addresses: set(before),
         ttl: 60,
         remembered: Some(remembered.into()),
-        ..Applied::default()
     };
     HostJob { before: Some(applied), ..host(hostname, wanted) }
 }
