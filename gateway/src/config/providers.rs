@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use nicgate_protocol::{DeviceId, Secret};
 
@@ -10,7 +11,7 @@ use super::nearest::{enumerate, nearest};
 use super::reading::{At, Once, Span};
 use super::secrets::{self, Home};
 use crate::provider::send::Sender;
-use crate::provider::{COMMON_KEYS, KINDS, Key, Kind, ProviderSettings, Setting, Shape};
+use crate::provider::{COMMON_KEYS, Drift, KINDS, Key, Kind, ProviderSettings, Setting, Shape};
 
 /// Kinds that people ask for by name. Those not in [`KINDS`] are no slip of the pen, and are answered as such.
 const PLANNED: &[&str] = &[
@@ -36,6 +37,11 @@ const PLANNED: &[&str] = &[
 
 /// The most calls that an operator may allow a minute.
 const MOST_CALLS: u32 = 60_000;
+
+/// How often a host is read to find changes by hand.
+const SHORTEST_DRIFT: Duration = Duration::from_secs(60);
+const USUAL_DRIFT: Duration = Duration::from_secs(6 * 3600);
+const LONGEST_DRIFT: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// The word of the embedded name server's kind.
 const EMBEDDED: &str = "embedded";
@@ -128,6 +134,7 @@ fn read_settings(mut section: Section<'_>, name: &str, kind: &'static dyn Kind) 
     settings.ttl = section.take_number("ttl", 1..=LONGEST_TTL);
     settings.calls_per_minute = section.take_number("calls_per_minute", 1..=MOST_CALLS);
     settings.ca_file = take_authorities(&mut section);
+    settings.drift = take_drift(&mut section);
     // Where each key stands, for what the kind itself has to say about it.
     let mut spans: Vec<(&str, Span)> =
         section.value_span("endpoint").map(|span| ("endpoint", span)).into_iter().collect();
@@ -157,6 +164,17 @@ fn read_settings(mut section: Section<'_>, name: &str, kind: &'static dyn Kind) 
     }
     section.finish(true);
     settings
+}
+
+/// Whether and how often the provider is read, to find what was changed by hand.
+fn take_drift(section: &mut Section<'_>) -> Option<Drift> {
+    let repairs = section.take_word("drift", &[("report", false), ("repair", true)]);
+    let written = section.key_span("drift_every");
+    let every = section.take_duration("drift_every", SHORTEST_DRIFT..=LONGEST_DRIFT, USUAL_DRIFT);
+    if let (None, Some(span), false) = (&repairs, written, section.has("drift")) {
+        section.reading.warn(Some(&span), "drift_every without drift does nothing", "write drift = \"report\"");
+    }
+    Some(Drift { every, repairs: repairs?.value })
 }
 
 /// The certificate authorities that are trusted instead of the public ones.

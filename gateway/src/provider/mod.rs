@@ -54,7 +54,8 @@ pub fn kind(word: &str) -> Option<&'static dyn Kind> {
 }
 
 /// Keys that every kind takes; a kind does not list them among its own.
-pub const COMMON_KEYS: [&str; 6] = ["name", "type", "endpoint", "ttl", "ca_file", "calls_per_minute"];
+pub const COMMON_KEYS: [&str; 8] =
+    ["name", "type", "endpoint", "ttl", "ca_file", "calls_per_minute", "drift", "drift_every"];
 
 /// A key that a kind of provider takes in its `[[provider]]` block, besides [`COMMON_KEYS`].
 #[derive(Clone, Copy, Debug)]
@@ -168,6 +169,15 @@ pub enum Setting {
     Text(String),
 }
 
+/// How changes by hand are found, and what is done about them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drift {
+    /// Each host is read once in so long.
+    pub every: Duration,
+    /// Whether what was changed is changed back, rather than only told.
+    pub repairs: bool,
+}
+
 /// One `[[provider]]` block. Its `Debug` shows no values.
 #[derive(Clone)]
 pub struct ProviderSettings {
@@ -183,6 +193,8 @@ pub struct ProviderSettings {
     pub ca_file: Option<PathBuf>,
     /// The operator's own bound on calls, instead of the kind's.
     pub calls_per_minute: Option<u32>,
+    /// Whether the provider is read from time to time, to find what somebody changed by hand.
+    pub drift: Option<Drift>,
     values: BTreeMap<&'static str, Setting>,
 }
 
@@ -197,6 +209,7 @@ impl ProviderSettings {
             ttl: None,
             ca_file: None,
             calls_per_minute: None,
+            drift: None,
             values: BTreeMap::new(),
         }
     }
