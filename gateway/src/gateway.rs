@@ -36,6 +36,7 @@ use crate::log::{Level, Log, Value};
 use crate::provider::send::Sender;
 use crate::reconciler::{Ledger, PushEvent, Reconciler, Surroundings};
 use crate::store::StoreError;
+use crate::upkeep;
 
 /// How often budgets that are full again are forgotten.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
@@ -282,6 +283,8 @@ impl Running {
             async move { gateway.carry_out(order, &reload).await }
         }));
         running.chores.spawn(tidy(Arc::clone(&gateway)));
+        upkeep::expect_all(&gateway.desk);
+        running.chores.spawn(upkeep::run(Arc::clone(&gateway)));
         running.chores.spawn(follow::push_commits(Arc::clone(&gateway), commits));
         if let Some(certificate) = certificate {
             let log = gateway.log.clone();

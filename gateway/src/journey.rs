@@ -11,7 +11,7 @@ use nicgate_logic::authorize::{Asked, Wanted, authorize};
 use nicgate_logic::decide::{Circumstances, Plan, decide};
 use nicgate_logic::screen::{RawRequest, screen};
 use nicgate_logic::state::HostState;
-use nicgate_logic::{Now, Refusal};
+use nicgate_logic::{Now, Refusal, Watch, upkeep};
 use nicgate_protocol::{AddressSet, Family};
 
 use crate::gateway::Gateway;
@@ -85,8 +85,10 @@ async fn line(gateway: &Gateway, asked: &Asked, now: Now) -> Line {
 async fn publish(gateway: &Gateway, wanted: &Wanted, now: Now) -> Ending {
     // One decision per host at a time.
     let turn = gateway.desk.store.turn(&wanted.hostname).await;
+    let cool_down = gateway.desk.settings.load().policy.cool_down;
     let circumstances = Circumstances {
-        now: now.wall,
+        watch: Watch { now, since: gateway.desk.since },
+        cool_down,
         is_settled: gateway.is_settled(turn.state(), &wanted.policy),
         remembers_since: gateway.desk.store.remembers_since(),
     };
@@ -94,6 +96,10 @@ async fn publish(gateway: &Gateway, wanted: &Wanted, now: Now) -> Ending {
         Ok(plan) => plan,
         Err(refusal) => return Ending::Refused(refusal),
     };
+    if let Some(next) = plan.next() {
+        // Before it is recorded: whoever hangs up meanwhile does not stop that.
+        gateway.desk.upkeep.expect(&wanted.hostname, upkeep::due(next, cool_down));
+    }
     match plan {
         Plan::Nothing { next, echo } => {
             turn.note(next);

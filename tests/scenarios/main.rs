@@ -13,6 +13,7 @@ mod kill;
 mod manners;
 mod name_server;
 mod peer;
+mod pins;
 mod provider_down;
 mod replay;
 mod signatures;

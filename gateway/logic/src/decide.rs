@@ -2,12 +2,14 @@
 //! decides whether an update is new, old, a repeat, held back by a pin, or nothing at all.
 
 use std::net::Ipv6Addr;
+use std::time::Duration;
 
-use nicgate_protocol::{AddressSet, Timestamp};
+use nicgate_protocol::{AddressSet, DeviceId, Timestamp};
 
 use crate::authorize::{Wanted, Wish};
+use crate::now::Watch;
 use crate::refusal::Refusal;
-use crate::state::{Hold, HostState};
+use crate::state::HostState;
 
 /// What to do about one host.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,11 +51,27 @@ pub enum Plan {
     },
 }
 
+impl Plan {
+    /// The state that the plan makes; `None` where nothing is to be remembered.
+    #[must_use]
+    pub fn next(&self) -> Option<&HostState> {
+        match self {
+            Self::Nothing { next, .. }
+            | Self::Settle { next, .. }
+            | Self::Publish { next, .. }
+            | Self::Note { next, .. } => Some(next),
+            Self::Repeat { .. } => None,
+        }
+    }
+}
+
 /// What [`decide`] has to know beside state and wish.
 #[derive(Clone, Copy, Debug)]
 pub struct Circumstances {
     /// The present.
-    pub now: Timestamp,
+    pub watch: Watch,
+    /// How long automatic updates wait after a pin.
+    pub cool_down: Duration,
     /// The primary provider confirmed what is desired.
     pub is_settled: bool,
     /// When the replay memory began: what was signed before may have been seen by an earlier process.
@@ -65,65 +83,105 @@ pub struct Circumstances {
 /// # Errors
 /// [`Refusal::Replayed`], [`Refusal::Stale`], [`Refusal::BadAddress`] or [`Refusal::OutsidePolicy`].
 pub fn decide(state: &HostState, wanted: &Wanted, circumstances: Circumstances) -> Result<Plan, Refusal> {
+    // A hold that is over ends here, should nobody have looked since.
+    let lifted = state.lifted(circumstances.watch.now.wall, circumstances.cool_down);
+    let heard = hear(lifted, wanted, circumstances)?;
+    Ok(plan(state, heard, circumstances.is_settled))
+}
+
+/// What an update amounts to, before anybody asks what is published already.
+struct Heard {
+    /// The host with everything remembered but what is published and noted.
+    next: HostState,
+    /// What would be published without a hold.
+    automatic: AddressSet,
+    /// Whose addresses these are.
+    by: DeviceId,
+    /// When they count as sent.
+    ordered_at: Timestamp,
+    /// What its sender said, in the families that it named.
+    said: AddressSet,
+    /// The newest update once more; whether it changed something then.
+    repeats: Option<bool>,
+}
+
+/// An update of a host that whoever spoke last decides about.
+fn hear(state: HostState, wanted: &Wanted, circumstances: Circumstances) -> Result<Heard, Refusal> {
     let signature = wanted.sent.signed.as_ref().map(|signed| signed.id);
     let is_newest = signature.is_some() && state.newest == signature;
     if !is_newest {
-        check_order(state, wanted, circumstances.remembers_since)?;
+        check_order(state.ordered_at, wanted, circumstances.remembers_since)?;
     }
-    let (desired, echo) = resolve(state.desired, wanted)?;
+    let before = state.automatic();
+    let (automatic, said) = resolve(before, before.v6.or(state.desired.v6), wanted)?;
+    check_words(automatic != before, wanted, circumstances.remembers_since)?;
+    Ok(Heard {
+        automatic,
+        by: wanted.sent.device.id.clone(),
+        ordered_at: wanted.sent.ordered_at,
+        said,
+        repeats: is_newest.then_some(state.newest_changed),
+        next: HostState { newest: signature, newest_changed: is_newest && state.newest_changed, ..state },
+    })
+}
 
-    if desired != state.desired && wanted.is_from_peer && may_be_seen(wanted, circumstances.remembers_since) {
-        // It names no address, so no signature covers the one it means: repeated from elsewhere it would mean another.
-        return Err(Refusal::Replayed);
-    }
-    if let Some(hold) = state.hold_at(circumstances.now) {
-        let echo = state.desired;
-        if is_newest {
-            return Ok(Plan::Repeat { echo, changed: false });
+/// From what an update amounts to, and what is recorded, to what is to be done.
+fn plan(state: &HostState, heard: Heard, is_settled: bool) -> Plan {
+    let Heard { mut next, automatic, by, ordered_at, said, repeats } = heard;
+    let has_ended = state.hold.is_some() && next.hold.is_none();
+    if let Some(hold) = &mut next.hold {
+        let echo = next.desired;
+        if repeats.is_some() {
+            return Plan::Repeat { echo, changed: false };
+        }
+        next.newest_changed = false;
+        if hold.noted == Some(automatic) {
+            return Plan::Nothing { next, echo };
         }
         // What is noted has its place in the order of updates too: an older one must not come after it.
-        let next = HostState {
-            ordered_at: wanted.sent.ordered_at,
-            hold: Some(Box::new(Hold { noted: Some(desired), ..hold.clone() })),
-            newest: signature,
-            newest_changed: false,
-            ..state.clone()
-        };
-        return Ok(Plan::Note { next, echo });
+        next.ordered_at = ordered_at;
+        (hold.noted, hold.noted_by) = (Some(automatic), Some(by));
+        return Plan::Note { next, echo };
     }
-    if is_newest && desired == state.desired && circumstances.is_settled {
-        return Ok(Plan::Repeat { echo, changed: state.newest_changed });
+    if automatic != state.desired {
+        let next = HostState { desired: automatic, ordered_at, newest_changed: true, device: Some(by), ..next };
+        return Plan::Publish { next, echo: said };
     }
-    if desired == state.desired {
-        let next = HostState { newest: signature, newest_changed: is_newest && state.newest_changed, ..state.clone() };
-        let is_settled = circumstances.is_settled;
-        return Ok(if is_settled { Plan::Nothing { next, echo } } else { Plan::Settle { next, echo } });
+    // What the end of a hold would have published is overtaken by this update.
+    next.desired = automatic;
+    match (repeats, is_settled) {
+        _ if has_ended => {
+            let next = HostState { ordered_at, device: Some(by), ..next };
+            if is_settled { Plan::Note { next, echo: said } } else { Plan::Publish { next, echo: said } }
+        }
+        (Some(changed), true) => Plan::Repeat { echo: said, changed },
+        (None, true) => Plan::Nothing { next, echo: said },
+        (_, false) => Plan::Settle { next, echo: said },
     }
-    let next = HostState {
-        desired,
-        ordered_at: wanted.sent.ordered_at,
-        newest: signature,
-        newest_changed: true,
-        device: Some(wanted.sent.device.id.clone()),
-        hold: None,
-        ..state.clone()
-    };
-    Ok(Plan::Publish { next, echo })
 }
 
 /// A signed request must not undo what came after it. A password has no time of its own: it counts as sent now.
 ///
 /// A repeat is no crime in itself: copies may overtake each other, and what was turned away may be sent again. It
 /// stands where the first one stood, so whatever changed the host since then is newer.
-fn check_order(state: &HostState, wanted: &Wanted, remembers_since: Timestamp) -> Result<(), Refusal> {
+fn check_order(newest: Timestamp, wanted: &Wanted, remembers_since: Timestamp) -> Result<(), Refusal> {
     let Some(signed) = &wanted.sent.signed else { return Ok(()) };
     // Signatures carry whole seconds. Within the second of the newest change the order of arrival decides, as
     // long as this process knows that it did not see the request before.
-    let (sent, newest) = (wanted.sent.ordered_at.seconds(), state.ordered_at.seconds());
+    let (sent, newest) = (wanted.sent.ordered_at.seconds(), newest.seconds());
     if sent > newest || (sent == newest && !may_be_seen(wanted, remembers_since)) {
         return Ok(());
     }
     Err(if signed.again.is_some() { Refusal::Replayed } else { Refusal::Stale })
+}
+
+/// A request that names no address means its peer's, and no signature covers that: repeated from elsewhere it would
+/// mean another.
+fn check_words(is_change: bool, wanted: &Wanted, remembers_since: Timestamp) -> Result<(), Refusal> {
+    if is_change && wanted.is_from_peer && may_be_seen(wanted, remembers_since) {
+        return Err(Refusal::Replayed);
+    }
+    Ok(())
 }
 
 /// Whether a signed request may have come before: it did, or it was signed before our memory began.
@@ -132,8 +190,9 @@ fn may_be_seen(wanted: &Wanted, remembers_since: Timestamp) -> bool {
     signed.is_some_and(|signed| signed.again.is_some() || signed.claimed.seconds() <= remembers_since.seconds())
 }
 
-/// The addresses that the host would have, and those that the answer names: the families of the request.
-fn resolve(current: AddressSet, wanted: &Wanted) -> Result<(AddressSet, AddressSet), Refusal> {
+/// The addresses that there would be instead of `current`, and those that the answer names: the families of the
+/// request. A bare network moves `own`.
+fn resolve(current: AddressSet, own: Option<Ipv6Addr>, wanted: &Wanted) -> Result<(AddressSet, AddressSet), Refusal> {
     let (v4, v6) = match wanted.wish {
         Wish::Remove { v4, v6 } => {
             let kept = AddressSet { v4: current.v4.filter(|_| !v4), v6: current.v6.filter(|_| !v6) };
@@ -146,7 +205,7 @@ fn resolve(current: AddressSet, wanted: &Wanted) -> Result<(AddressSet, AddressS
         Some(prefix) => Some(match wanted.policy.rule.interface_id {
             Some(interface_id) if prefix.length < 128 => prefix.join(interface_id),
             // A bare network moves the address that the host has.
-            None if prefix.length < 128 && prefix.is_bare() => prefix.join(current.v6.ok_or(Refusal::BadAddress)?),
+            None if prefix.length < 128 && prefix.is_bare() => prefix.join(own.ok_or(Refusal::BadAddress)?),
             Some(_) | None => prefix.address,
         }),
     };
@@ -165,17 +224,29 @@ mod tests {
     use nicgate_protocol::{DeviceId, Hostname};
 
     use super::*;
+    use crate::Now;
     use crate::authenticate::Signed;
     use crate::authorize::Sent;
     use crate::device::{Allowances, Device, Generation, Origin};
     use crate::policy::{AddressPolicy, HostPolicy, HostRule, ZonePolicy};
+    use crate::state::Hold;
 
     const NOON: Timestamp = Timestamp(1_795_348_800_500);
     const ONE: [u8; 16] = [1; 16];
     const TWO: [u8; 16] = [2; 16];
 
+    fn at(wall: Timestamp, is_settled: bool) -> Circumstances {
+        let now = Now { wall, uptime: Duration::from_secs(3600) };
+        Circumstances {
+            watch: Watch { now, since: Duration::ZERO },
+            cool_down: Duration::ZERO,
+            is_settled,
+            remembers_since: Timestamp(NOON.0 - 3_600_000),
+        }
+    }
+
     fn calm() -> Circumstances {
-        Circumstances { now: NOON, is_settled: true, remembers_since: Timestamp(NOON.0 - 3_600_000) }
+        at(NOON, true)
     }
 
     fn just_restarted() -> Circumstances {
@@ -220,13 +291,7 @@ mod tests {
 
     /// The state after a plan was carried out.
     fn after(state: &HostState, wanted: &Wanted, circumstances: Circumstances) -> HostState {
-        match decide(state, wanted, circumstances).unwrap() {
-            Plan::Nothing { next, .. }
-            | Plan::Settle { next, .. }
-            | Plan::Publish { next, .. }
-            | Plan::Note { next, .. } => next,
-            Plan::Repeat { .. } => state.clone(),
-        }
+        decide(state, wanted, circumstances).unwrap().next().unwrap_or(state).clone()
     }
 
     #[test]
@@ -400,7 +465,8 @@ mod tests {
     #[test]
     fn what_a_pin_notes_keeps_the_order_of_updates() {
         let mut state = after(&HostState::default(), &wanted(v4("192.0.2.9")), calm());
-        state.hold = Some(Box::new(Hold { until: Some(Timestamp(NOON.0 + 60_000)), is_pin: true, noted: None }));
+        state.hold =
+            Some(Box::new(Hold { until: Some(Timestamp(NOON.0 + 60_000)), is_pin: true, noted: None, noted_by: None }));
         let sent_at = |seconds: u64, id, text| {
             let mut wanted = signed(v4(text), id, Timestamp(NOON.0 + seconds * 1000));
             wanted.sent.ordered_at = Timestamp(NOON.0 + seconds * 1000);
@@ -410,18 +476,64 @@ mod tests {
         let state = after(&after(&state, &first, calm()), &second, calm());
         assert!(matches!(decide(&state, &second, calm()), Ok(Plan::Repeat { changed: false, .. })));
         assert_eq!(decide(&state, &first, calm()), Err(Refusal::Stale));
-        let pin_is_over = Circumstances { now: Timestamp(NOON.0 + 61_000), ..just_restarted() };
+        let pin_is_over =
+            Circumstances { remembers_since: just_restarted().remembers_since, ..at(Timestamp(NOON.0 + 61_000), true) };
         assert_eq!(decide(&state, &first, pin_is_over), Err(Refusal::Stale));
     }
 
     #[test]
     fn a_pin_holds_and_notes_what_was_asked() {
         let mut state = after(&HostState::default(), &wanted(v4("192.0.2.9")), calm());
-        state.hold = Some(Box::new(Hold { until: None, is_pin: true, noted: None }));
+        state.hold = Some(Box::new(Hold { until: None, is_pin: true, noted: None, noted_by: None }));
         let plan = decide(&state, &wanted(v4("192.0.2.1")), calm()).unwrap();
         let Plan::Note { next, echo } = plan else { panic!("{plan:?}") };
         assert_eq!(echo.to_string(), "192.0.2.9");
         assert_eq!(next.desired, state.desired);
         assert_eq!(next.hold.unwrap().noted.unwrap().to_string(), "192.0.2.1");
+    }
+
+    #[test]
+    fn under_a_pin_both_families_are_noted_and_saying_the_same_again_records_nothing() {
+        let both = Wish::Publish {
+            v4: Some([192, 0, 2, 1].into()),
+            v6: Some(Prefix { address: "2001:db8::1".parse().unwrap(), length: 128 }),
+        };
+        let state = after(&HostState::default(), &wanted(both), calm());
+        let pin = AddressSet { v4: Some([192, 0, 2, 9].into()), v6: None };
+        let state = HostState { number: 7, ..state }.pinned(pin, None, NOON, Duration::ZERO);
+        let state = after(&state, &wanted(v4("192.0.2.2")), calm());
+        let state = after(&state, &wanted(v6("2001:db8::2", 128)), calm());
+        assert_eq!(state.desired.to_string(), "192.0.2.9,2001:db8::1");
+        let hold = state.hold.as_ref().unwrap();
+        assert_eq!(hold.noted.unwrap().to_string(), "192.0.2.2,2001:db8::2");
+        assert_eq!(hold.noted_by.as_ref().unwrap().as_str(), "box");
+        let plan = decide(&state, &wanted(v4("192.0.2.2")), calm()).unwrap();
+        assert!(matches!(plan, Plan::Nothing { echo, .. } if echo == state.desired), "{plan:?}");
+    }
+
+    #[test]
+    fn an_update_at_the_end_of_a_hold_stands_on_what_was_noted() {
+        let noted = AddressSet { v4: Some([192, 0, 2, 1].into()), v6: Some("2001:db8::1".parse().unwrap()) };
+        let pinned = AddressSet { v4: Some([192, 0, 2, 9].into()), v6: None };
+        let hold = Hold { until: Some(NOON), is_pin: true, noted: Some(noted), noted_by: None };
+        let state = HostState { desired: pinned, number: 7, hold: Some(Box::new(hold)), ..HostState::default() };
+        for (wish, published) in [
+            (v4("192.0.2.1"), "192.0.2.1,2001:db8::1"),
+            (v4("192.0.2.2"), "192.0.2.2,2001:db8::1"),
+            // It says what was pinned: IPv6 is published all the same.
+            (v4("192.0.2.9"), "192.0.2.9,2001:db8::1"),
+        ] {
+            let plan = decide(&state, &wanted(wish), calm()).unwrap();
+            let Plan::Publish { next, .. } = plan else { panic!("{plan:?}") };
+            assert_eq!((next.desired.to_string().as_str(), next.hold), (published, None));
+        }
+        // Nothing is left to publish, but the end of the hold must not come back after a restart.
+        let hold = Hold { noted: Some(AddressSet { v6: None, ..noted }), ..*state.hold.clone().unwrap() };
+        let state = HostState { hold: Some(Box::new(hold)), ..state };
+        let plan = decide(&state, &wanted(v4("192.0.2.9")), calm()).unwrap();
+        let Plan::Note { next, .. } = plan else { panic!("{plan:?}") };
+        assert_eq!((next.desired, next.hold), (pinned, None));
+        let cooling = Circumstances { cool_down: Duration::from_secs(1), ..calm() };
+        assert!(matches!(decide(&state, &wanted(v4("192.0.2.2")), cooling), Ok(Plan::Note { .. })));
     }
 }

@@ -12,3 +12,12 @@ pub struct Now {
     /// Time since the program started; never jumps. Limits and backoff live by it.
     pub uptime: Duration,
 }
+
+/// The present, and since when this process listens: what happened before that, nobody here can have missed.
+#[derive(Clone, Copy, Debug)]
+pub struct Watch {
+    /// The present.
+    pub now: Now,
+    /// The uptime at which this process began to listen.
+    pub since: Duration,
+}

@@ -24,7 +24,7 @@ pub struct HostState {
     pub device: Option<DeviceId>,
     /// What each provider of the zone confirmed; the embedded one is not listed, it follows `desired` by itself.
     pub applied: Vec<Applied>,
-    /// A manual override, or the pause after one.
+    /// A manual override, or the pause after one; also one that is over, until somebody looks.
     pub hold: Option<Box<Hold>>,
 }
 
@@ -41,15 +41,17 @@ pub struct Applied {
     pub remembered: Option<Box<str>>,
 }
 
-/// Automatic updates of the host are suspended.
+/// Automatic updates of the host are suspended; how long, and what comes after, is told in [`crate::hold`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hold {
-    /// Until when; `None`: until released.
+    /// Until when the pin or the cool-down lasts; `None`: until released.
     pub until: Option<Timestamp>,
     /// Pinned by hand, rather than cooling down after a release.
     pub is_pin: bool,
-    /// What a device asked for meanwhile.
+    /// What would be published without the hold; `None` when nobody ever asked for anything.
     pub noted: Option<AddressSet>,
+    /// The device that asked for it; `None` for the operator.
+    pub noted_by: Option<DeviceId>,
 }
 
 impl HostState {
@@ -75,25 +77,11 @@ impl HostState {
             None => self.applied.push(applied),
         }
     }
-
-    /// The hold that is in force at `now`.
-    #[must_use]
-    pub fn hold_at(&self, now: Timestamp) -> Option<&Hold> {
-        self.hold.as_deref().filter(|hold| hold.until.is_none_or(|until| now < until))
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_hold_ends_by_itself() {
-        let hold = Hold { until: Some(Timestamp(1000)), is_pin: true, noted: None };
-        let state = HostState { hold: Some(Box::new(hold)), ..HostState::default() };
-        assert!(state.hold_at(Timestamp(999)).is_some());
-        assert!(state.hold_at(Timestamp(1000)).is_none());
-    }
 
     #[test]
     fn a_provider_that_never_heard_of_a_host_applies_nothing() {

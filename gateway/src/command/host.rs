@@ -76,7 +76,8 @@ fn print_host(host: &HostReport) -> u8 {
         println!("hold      {hold}");
     }
     if !host.noted.is_empty() {
-        println!("noted     {} (asked for meanwhile)", shown(&host.noted));
+        let by = host.noted_by.as_ref().map(|device| format!(", asked for by {device}")).unwrap_or_default();
+        println!("noted     {} (published when that is over{by})", shown(&host.noted));
     }
     for provider in &host.providers {
         println!("provider  {}: {} ({})", provider.name, shown(&provider.applied), provider.status);

@@ -150,8 +150,10 @@ pub struct HostReport {
     pub changed: Option<String>,
     /// `pinned`, `cooling down` or nothing.
     pub hold: Option<String>,
-    /// What a device asked for meanwhile.
+    /// What would be published without it.
     pub noted: Vec<String>,
+    /// The device that asked for that.
+    pub noted_by: Option<String>,
     /// What each provider publishes.
     pub providers: Vec<ProviderReport>,
 }

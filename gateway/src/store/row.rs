@@ -13,8 +13,10 @@ use serde::{Deserialize, Serialize};
 use super::nonces::Mark;
 use super::{Registration, StoredDevice};
 
-/// The version that this program writes.
+/// The version of the rows that this program writes.
 const VERSION: u8 = 1;
+/// The same for hosts. Version 1 ended before [`HostTail`].
+const HOST_VERSION: u8 = 2;
 
 /// Why a row cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +39,13 @@ struct HostRow<'a> {
     #[serde(borrow)]
     applied: Vec<AppliedRow<'a>>,
     hold: Option<HoldRow>,
+}
+
+/// What came with version 2; follows the rest of the row.
+#[derive(Default, Serialize, Deserialize)]
+struct HostTail<'a> {
+    #[serde(borrow)]
+    noted_by: Option<&'a str>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -114,7 +123,7 @@ impl DeviceNames {
 
 /// A host as it goes to disk.
 pub(super) fn from_host(state: &HostState) -> Vec<u8> {
-    encode(&HostRow {
+    let row = HostRow {
         desired: state.desired.into(),
         number: state.number,
         ordered_at: state.ordered_at.0,
@@ -136,12 +145,19 @@ pub(super) fn from_host(state: &HostState) -> Vec<u8> {
             is_pin: hold.is_pin,
             noted: hold.noted.map(Into::into),
         }),
-    })
+    };
+    let tail =
+        HostTail { noted_by: state.hold.as_deref().and_then(|hold| hold.noted_by.as_ref()).map(DeviceId::as_str) };
+    encode(HOST_VERSION, &(row, tail))
 }
 
 /// A host as it came from disk.
 pub(super) fn to_host(bytes: &[u8], names: &mut DeviceNames) -> Result<HostState, BadRow> {
-    let row: HostRow<'_> = decode(bytes)?;
+    let (row, tail): (HostRow<'_>, HostTail<'_>) = match version_of(bytes, HOST_VERSION)? {
+        1 => (decode(bytes)?, HostTail::default()),
+        _ => decode(bytes)?,
+    };
+    let noted_by = tail.noted_by.map(|text| names.share(text)).transpose()?;
     Ok(HostState {
         desired: row.desired.into(),
         number: row.number,
@@ -160,32 +176,37 @@ pub(super) fn to_host(bytes: &[u8], names: &mut DeviceNames) -> Result<HostState
             })
             .collect(),
         hold: row.hold.map(|hold| {
-            Box::new(Hold { until: hold.until.map(Timestamp), is_pin: hold.is_pin, noted: hold.noted.map(Into::into) })
+            let (until, noted) = (hold.until.map(Timestamp), hold.noted.map(Into::into));
+            Box::new(Hold { until, is_pin: hold.is_pin, noted, noted_by })
         }),
     })
 }
 
 /// A device as it goes to disk; its id is the key.
 pub(super) fn from_device(device: &StoredDevice) -> Vec<u8> {
-    encode(&DeviceRow {
-        generation: device.generation.number,
-        previous_until: device.generation.previous_until.map(|until| until.0),
-        registration: device.registration.as_ref().map(|registration| RegistrationRow {
-            patterns: registration.patterns.iter().map(|pattern| pattern.as_hostname().as_str()).collect(),
-            profile: registration.profile.map(|profile| match profile {
-                Profile::Classic => ProfileRow::Classic,
-                Profile::Strict => ProfileRow::Strict,
+    encode(
+        VERSION,
+        &DeviceRow {
+            generation: device.generation.number,
+            previous_until: device.generation.previous_until.map(|until| until.0),
+            registration: device.registration.as_ref().map(|registration| RegistrationRow {
+                patterns: registration.patterns.iter().map(|pattern| pattern.as_hostname().as_str()).collect(),
+                profile: registration.profile.map(|profile| match profile {
+                    Profile::Classic => ProfileRow::Classic,
+                    Profile::Strict => ProfileRow::Strict,
+                }),
+                query_credentials: registration.allowances.query_credentials,
+                plain: registration.allowances.plain,
+                delete: registration.allowances.delete,
             }),
-            query_credentials: registration.allowances.query_credentials,
-            plain: registration.allowances.plain,
-            delete: registration.allowances.delete,
-        }),
-        is_revoked: device.is_revoked,
-    })
+            is_revoked: device.is_revoked,
+        },
+    )
 }
 
 /// A device as it came from disk.
 pub(super) fn to_device(id: &str, bytes: &[u8]) -> Result<StoredDevice, BadRow> {
+    version_of(bytes, VERSION)?;
     let row: DeviceRow<'_> = decode(bytes)?;
     Ok(StoredDevice {
         id: DeviceId::parse(id).map_err(BadRow::Unreadable)?,
@@ -209,30 +230,34 @@ fn to_registration(row: RegistrationRow<'_>) -> Result<Registration, BadRow> {
 
 /// The mark of a nonce that was used ahead of our clock, as it goes to disk; time and nonce are the key.
 pub(super) fn from_mark(mark: Mark) -> Vec<u8> {
-    encode(&mark)
+    encode(VERSION, &mark)
 }
 
 /// The same, as it came from disk.
 pub(super) fn to_mark(bytes: &[u8]) -> Result<Mark, BadRow> {
+    version_of(bytes, VERSION)?;
     decode(bytes)
 }
 
-fn encode(row: &impl Serialize) -> Vec<u8> {
+fn encode(version: u8, row: &impl Serialize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(128);
-    bytes.push(VERSION);
+    bytes.push(version);
     postcard::to_extend(row, bytes).expect("rows are plain data of known length, and memory grows as needed")
 }
 
+/// The version of a row, one of those that were ever written.
+fn version_of(bytes: &[u8], newest: u8) -> Result<u8, BadRow> {
+    match bytes.first() {
+        None => Err(BadRow::Unreadable("it is empty")),
+        Some(&version) if version > newest => Err(BadRow::Newer(version)),
+        Some(0) => Err(BadRow::Unreadable("no such version was ever written")),
+        Some(&version) => Ok(version),
+    }
+}
+
+/// Reads what follows the version.
 fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, BadRow> {
-    let Some((&version, rest)) = bytes.split_first() else {
-        return Err(BadRow::Unreadable("it is empty"));
-    };
-    if version > VERSION {
-        return Err(BadRow::Newer(version));
-    }
-    if version != VERSION {
-        return Err(BadRow::Unreadable("no such version was ever written"));
-    }
+    let rest = bytes.get(1..).unwrap_or_default();
     match postcard::take_from_bytes(rest) {
         Ok((row, [])) => Ok(row),
         Ok(_) => Err(BadRow::Unreadable("something follows the row")),
@@ -260,7 +285,12 @@ mod tests {
                 ttl: 60,
                 remembered: Some("zone/record".into()),
             }],
-            hold: Some(Box::new(Hold { until: Some(Timestamp(5)), is_pin: true, noted: Some(AddressSet::EMPTY) })),
+            hold: Some(Box::new(Hold {
+                until: Some(Timestamp(5)),
+                is_pin: true,
+                noted: Some(AddressSet::EMPTY),
+                noted_by: DeviceId::parse("laptop").ok(),
+            })),
         }
     }
 
@@ -308,10 +338,9 @@ mod tests {
         assert!(matches!(to_device("laptop", &bytes), Err(BadRow::Unreadable(_))));
     }
 
-    /// What stands on disks today must be readable for ever.
-    #[test]
-    fn the_first_version_never_changes() {
-        let bytes: Vec<u8> = [
+    /// What version 1 wrote of [`full_host`], which knew less.
+    fn first_version() -> Vec<u8> {
+        [
             &[1, 1, 203, 0, 113, 7, 1][..],
             &"2001:db8::7".parse::<std::net::Ipv6Addr>().unwrap().octets(),
             &[0xa5, 0xeb, 0xdc, 0xca, 0x06, 0xae, 0x9e, 0xa6, 0xe5, 0xb7, 0x33, 1],
@@ -326,7 +355,21 @@ mod tests {
             b"zone/record",
             &[1, 1, 5, 1, 1, 0, 0],
         ]
-        .concat();
+        .concat()
+    }
+
+    /// What stands on disks today must be readable for ever.
+    #[test]
+    fn the_first_version_stays_readable() {
+        let hold = Hold { noted_by: None, ..*full_host().hold.unwrap() };
+        let known_then = HostState { hold: Some(Box::new(hold)), ..full_host() };
+        assert_eq!(to_host(&first_version(), &mut DeviceNames::default()), Ok(known_then));
+    }
+
+    #[test]
+    fn the_second_version_never_changes() {
+        let mut bytes = [first_version().as_slice(), &[1, 6], b"laptop"].concat();
+        bytes[0] = 2;
         assert_eq!(from_host(&full_host()), bytes);
     }
 }
