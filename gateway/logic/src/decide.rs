@@ -7,9 +7,10 @@ use std::time::Duration;
 use nicgate_protocol::{AddressSet, DeviceId, Timestamp};
 
 use crate::authorize::{Wanted, Wish};
+use crate::failover::{FailOver, Word};
 use crate::now::Watch;
 use crate::refusal::Refusal;
-use crate::state::HostState;
+use crate::state::{Feeds, HostState};
 
 /// What to do about one host.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,7 +86,10 @@ pub struct Circumstances {
 pub fn decide(state: &HostState, wanted: &Wanted, circumstances: Circumstances) -> Result<Plan, Refusal> {
     // A hold that is over ends here, should nobody have looked since.
     let lifted = state.lifted(circumstances.watch.now.wall, circumstances.cool_down);
-    let heard = hear(lifted, wanted, circumstances)?;
+    let heard = match &wanted.policy.rule.fail_over {
+        Some(rule) => hear_among(lifted, rule, wanted, circumstances)?,
+        None => hear(lifted, wanted, circumstances)?,
+    };
     Ok(plan(state, heard, circumstances.is_settled))
 }
 
@@ -103,6 +107,10 @@ struct Heard {
     said: AddressSet,
     /// The newest update once more; whether it changed something then.
     repeats: Option<bool>,
+    /// It is its sender who is published, rather than another device.
+    is_published: bool,
+    /// There is something to record even if nothing else is published.
+    is_news: bool,
 }
 
 /// An update of a host that whoever spoke last decides about.
@@ -121,42 +129,98 @@ fn hear(state: HostState, wanted: &Wanted, circumstances: Circumstances) -> Resu
         ordered_at: wanted.sent.ordered_at,
         said,
         repeats: is_newest.then_some(state.newest_changed),
-        next: HostState { newest: signature, newest_changed: is_newest && state.newest_changed, ..state },
+        is_published: true,
+        is_news: false,
+        // The host may have had fail-over before.
+        next: HostState { newest: signature, newest_changed: is_newest && state.newest_changed, feeds: None, ..state },
+    })
+}
+
+/// An update of a host that several devices feed. Each has an order of its own: what one says is not older for what
+/// another said since.
+fn hear_among(
+    mut state: HostState,
+    rule: &FailOver,
+    wanted: &Wanted,
+    circumstances: Circumstances,
+) -> Result<Heard, Refusal> {
+    let Circumstances { watch, remembers_since, .. } = circumstances;
+    let sender = &wanted.sent.device.id;
+    let is_first_of_all = state.feeds.is_none();
+    let mut feeds = Feeds::take(&mut state, sender, watch);
+    let known = feeds.report(sender).cloned();
+    let signature = wanted.sent.signed.as_ref().map(|signed| signed.id);
+    let repeated = known.as_ref().filter(|report| signature.is_some() && report.newest == signature);
+    if repeated.is_none() {
+        // Before a device's first report, the host's order is its own.
+        check_order(known.as_ref().map_or(state.ordered_at, |report| report.ordered_at), wanted, remembers_since)?;
+    }
+    let before = known.as_ref().map(|report| report.addresses).unwrap_or_default();
+    let (addresses, said) = resolve(before, before.v6.or(state.desired.v6), wanted)?;
+    check_words(addresses != before, wanted, remembers_since)?;
+
+    let is_other = addresses != before;
+    let ordered_at = match &known {
+        Some(report) if !is_other => report.ordered_at,
+        Some(_) | None => wanted.sent.ordered_at,
+    };
+    let repeats = repeated.map(|report| report.newest_changed);
+    let is_heartbeat = repeats.is_none() && !may_be_seen(wanted, remembers_since);
+    feeds.hear(sender, &Word { addresses, ordered_at, is_heartbeat }, rule, watch);
+    let has_switched = feeds.choose(rule, watch);
+    let is_published = feeds.active == *sender;
+    let automatic = feeds.addresses();
+    let changes = is_published && state.hold.is_none() && automatic != state.desired;
+    if let Some(report) = feeds.reports.iter_mut().find(|report| report.device == *sender) {
+        (report.newest, report.newest_changed) = (signature, changes || repeats.unwrap_or(false));
+    }
+    let sent = if is_published && !has_switched { wanted.sent.ordered_at } else { watch.now.wall };
+    Ok(Heard {
+        automatic,
+        by: feeds.active.clone(),
+        ordered_at: state.ordered_at.max(sent),
+        said,
+        repeats,
+        is_published,
+        is_news: is_first_of_all || known.is_none() || is_other || has_switched,
+        next: HostState { newest: signature, newest_changed: changes, feeds: Some(feeds), ..state },
     })
 }
 
 /// From what an update amounts to, and what is recorded, to what is to be done.
 fn plan(state: &HostState, heard: Heard, is_settled: bool) -> Plan {
-    let Heard { mut next, automatic, by, ordered_at, said, repeats } = heard;
+    let Heard { mut next, automatic, by, ordered_at, said, repeats, is_published, is_news } = heard;
     let has_ended = state.hold.is_some() && next.hold.is_none();
     if let Some(hold) = &mut next.hold {
         let echo = next.desired;
-        if repeats.is_some() {
-            return Plan::Repeat { echo, changed: false };
-        }
         next.newest_changed = false;
-        if hold.noted == Some(automatic) {
-            return Plan::Nothing { next, echo };
+        if hold.noted != Some(automatic) {
+            // What is noted has its place in the order of updates too: an older one must not come after it.
+            next.ordered_at = ordered_at;
+            (hold.noted, hold.noted_by) = (Some(automatic), Some(by));
+        } else if !is_news {
+            return match repeats {
+                Some(_) => Plan::Repeat { echo, changed: false },
+                None => Plan::Nothing { next, echo },
+            };
         }
-        // What is noted has its place in the order of updates too: an older one must not come after it.
-        next.ordered_at = ordered_at;
-        (hold.noted, hold.noted_by) = (Some(automatic), Some(by));
         return Plan::Note { next, echo };
     }
-    if automatic != state.desired {
-        let next = HostState { desired: automatic, ordered_at, newest_changed: true, device: Some(by), ..next };
-        return Plan::Publish { next, echo: said };
-    }
-    // What the end of a hold would have published is overtaken by this update.
+    // Who is not published hears what is, and that all is well: so it does not ask again.
+    let echo = if is_published { said } else { automatic };
     next.desired = automatic;
-    match (repeats, is_settled) {
-        _ if has_ended => {
-            let next = HostState { ordered_at, device: Some(by), ..next };
-            if is_settled { Plan::Note { next, echo: said } } else { Plan::Publish { next, echo: said } }
-        }
-        (Some(changed), true) => Plan::Repeat { echo: said, changed },
-        (None, true) => Plan::Nothing { next, echo: said },
-        (_, false) => Plan::Settle { next, echo: said },
+    let is_change = automatic != state.desired;
+    if is_change || has_ended {
+        next = HostState { ordered_at, device: Some(by), newest_changed: is_change, ..next };
+    }
+    if is_change || has_ended || is_news {
+        let is_waited_for = is_published && (is_change || !is_settled);
+        return if is_waited_for { Plan::Publish { next, echo } } else { Plan::Note { next, echo } };
+    }
+    match repeats {
+        Some(changed) if is_settled || !is_published => Plan::Repeat { echo, changed: changed && is_published },
+        None if is_settled || !is_published => Plan::Nothing { next, echo },
+        Some(_) | None => Plan::Settle { next, echo },
     }
 }
 
@@ -535,5 +599,103 @@ mod tests {
         assert_eq!((next.desired, next.hold), (pinned, None));
         let cooling = Circumstances { cool_down: Duration::from_secs(1), ..calm() };
         assert!(matches!(decide(&state, &wanted(v4("192.0.2.2")), cooling), Ok(Plan::Note { .. })));
+    }
+
+    /// The wish of one of several devices, at so many minutes after noon.
+    fn of_device(id: &str, wish: Wish) -> Wanted {
+        let mut wanted = wanted(wish);
+        let device = Device { id: DeviceId::parse(id).unwrap(), ..Device::clone(&wanted.sent.device) };
+        wanted.sent.device = Arc::new(device);
+        wanted.policy.rule.fail_over = Some(Arc::new(FailOver {
+            devices: ["fiber", "lte"].map(|id| DeviceId::parse(id).unwrap()).into(),
+            heartbeat: Duration::from_secs(600),
+            misses: 3,
+            returns: 2,
+            hold_down: Duration::ZERO,
+        }));
+        wanted
+    }
+
+    fn minutes(minutes: u64) -> Circumstances {
+        let mut later = at(Timestamp(NOON.0 + minutes * 60_000), true);
+        later.watch.now.uptime += Duration::from_secs(minutes * 60);
+        later
+    }
+
+    #[test]
+    fn a_device_that_is_not_the_published_one_is_remembered_and_hears_what_is_published() {
+        let (fiber, lte) = (of_device("fiber", v4("192.0.2.1")), of_device("lte", v4("192.0.2.2")));
+        let state = after(&HostState::default(), &fiber, minutes(0));
+        let plan = decide(&state, &lte, minutes(0)).unwrap();
+        let Plan::Note { next, echo } = plan else { panic!("{plan:?}") };
+        assert_eq!((echo.to_string().as_str(), next.desired), ("192.0.2.1", state.desired));
+        // Saying it again is a heartbeat, and nothing to record.
+        let plan = decide(&next, &lte, minutes(20)).unwrap();
+        let Plan::Nothing { next, echo } = plan else { panic!("{plan:?}") };
+        assert_eq!(echo.to_string(), "192.0.2.1");
+        // While the provider has not confirmed, it is not the one to wait for that.
+        let waiting = Circumstances { is_settled: false, ..minutes(21) };
+        assert!(matches!(decide(&next, &lte, waiting), Ok(Plan::Nothing { .. })));
+        assert!(matches!(decide(&next, &fiber, waiting), Ok(Plan::Settle { .. })));
+        // Its heartbeat may be what shows that the other one is silent.
+        let plan = decide(&next, &lte, minutes(30)).unwrap();
+        let Plan::Publish { next, .. } = plan else { panic!("{plan:?}") };
+        assert_eq!((next.desired.to_string().as_str(), next.device.unwrap().as_str()), ("192.0.2.2", "lte"));
+    }
+
+    #[test]
+    fn each_device_has_an_order_of_its_own() {
+        let sent = |device, text, id, seconds: u64, again| {
+            let mut wanted = of_device(device, v4(text));
+            let claimed = Timestamp(NOON.0 + seconds * 1000);
+            wanted.sent.ordered_at = claimed;
+            wanted.sent.signed = Some(Signed { id, nonce: [0; 8].into(), claimed, again });
+            wanted
+        };
+        let state = after(&HostState::default(), &of_device("lte", v4("192.0.2.9")), minutes(0));
+        let state = after(&state, &sent("fiber", "192.0.2.1", ONE, 20, None), minutes(1));
+        // Signed before the other one's change, and come after it.
+        let late = sent("lte", "192.0.2.2", TWO, 10, None);
+        let state = after(&state, &late, minutes(1));
+        assert_eq!(
+            state.feeds.as_ref().unwrap().report(&late.sent.device.id).unwrap().addresses.to_string(),
+            "192.0.2.2"
+        );
+        // Its own order holds, and nothing that may be a replay is a sign of life.
+        let older = sent("lte", "192.0.2.3", [3; 16], 5, None);
+        assert_eq!(decide(&state, &older, minutes(1)), Err(Refusal::Stale));
+        let copy = sent("lte", "192.0.2.2", TWO, 10, Some(Timestamp(NOON.0 + 10_000)));
+        let plan = decide(&state, &copy, minutes(1)).unwrap();
+        assert!(matches!(plan, Plan::Repeat { echo, changed: false } if echo == state.desired), "{plan:?}");
+        let heard = |state: &HostState| state.feeds.as_ref().unwrap().report(&late.sent.device.id).unwrap().heard;
+        let state_after = after(&state, &copy, minutes(25));
+        assert_eq!(heard(&state_after), heard(&state));
+        let restarted = Circumstances { remembers_since: Timestamp(NOON.0 + 60_000), ..minutes(2) };
+        let same = sent("lte", "192.0.2.2", [4; 16], 30, None);
+        assert_eq!(heard(&after(&state, &same, restarted)), heard(&state));
+    }
+
+    #[test]
+    fn a_pin_goes_before_fail_over_and_its_end_publishes_whoever_is_living() {
+        let (fiber, lte) = (of_device("fiber", v4("192.0.2.1")), of_device("lte", v4("192.0.2.2")));
+        let state = after(&after(&HostState::default(), &fiber, minutes(0)), &lte, minutes(0));
+        let pin = AddressSet { v4: Some([192, 0, 2, 99].into()), v6: None };
+        let state = HostState { number: 7, ..state }.pinned(pin, None, NOON, Duration::ZERO);
+        let state = after(&state, &lte, minutes(20));
+        let plan = decide(&state, &lte, minutes(30)).unwrap();
+        let Plan::Note { next, echo } = plan else { panic!("{plan:?}") };
+        assert_eq!((echo, next.desired), (pin, pin));
+        let over = next.released(NOON, Duration::ZERO).unwrap();
+        assert_eq!((over.desired.to_string().as_str(), over.device.unwrap().as_str()), ("192.0.2.2", "lte"));
+    }
+
+    #[test]
+    fn a_host_without_its_fail_over_is_everybodys_again() {
+        let (fiber, lte) = (of_device("fiber", v4("192.0.2.1")), of_device("lte", v4("192.0.2.2")));
+        let state = after(&after(&HostState::default(), &fiber, minutes(0)), &lte, minutes(0));
+        let mut free = lte.clone();
+        free.policy.rule.fail_over = None;
+        let next = after(&state, &free, minutes(1));
+        assert_eq!((next.desired.to_string().as_str(), next.feeds), ("192.0.2.2", None));
     }
 }

@@ -13,6 +13,7 @@ pub mod authenticate;
 pub mod authorize;
 pub mod decide;
 pub mod device;
+pub mod failover;
 pub mod hold;
 pub mod limits;
 pub mod now;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use nicgate_protocol::Timestamp;
 
 /// One reading of both clocks.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Now {
     /// UTC; may jump when somebody sets it.
     pub wall: Timestamp,
@@ -20,4 +20,18 @@ pub struct Watch {
     pub now: Now,
     /// The uptime at which this process began to listen.
     pub since: Duration,
+}
+
+impl Watch {
+    /// How long ago something was, as far as this process could notice.
+    #[must_use]
+    pub fn elapsed(self, moment: Now) -> Duration {
+        self.now.uptime.saturating_sub(self.noticed(moment))
+    }
+
+    /// The uptime of a moment, or of our start for one before it.
+    #[must_use]
+    pub fn noticed(self, moment: Now) -> Duration {
+        moment.uptime.max(self.since)
+    }
 }
