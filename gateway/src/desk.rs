@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use nicgate_logic::device::{Allowances, Device, Generation, Grants, Origin, Profile, Registry};
-use nicgate_logic::state::HostState;
+use nicgate_logic::policy::HostPolicy;
+use nicgate_logic::state::{HostState, Presence};
 use nicgate_logic::{Now, Watch, upkeep};
 use nicgate_protocol::{AddressSet, DeviceId, HostPattern, Hostname, MasterKey};
 
-pub use self::order::{DeviceLine, DeviceReport, HostReport, Order, ProviderReport, Report};
+pub use self::order::{DeviceLine, DeviceReport, FeedReport, HostReport, Order, ProviderReport, Report};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::master_key::{self, KeyError};
@@ -280,10 +281,9 @@ impl Desk {
     }
 
     fn host_report(&self, name: &Hostname, state: &HostState, now: Now, status: &ProviderStatus<'_>) -> HostReport {
-        let words = |addresses: AddressSet| addresses.iter().map(|address| address.to_string()).collect();
         let settings = self.settings.load();
-        let zone = settings.policy.of(name).map(|policy| policy.zone);
-        let providers = zone.iter().flat_map(|zone| &zone.providers).map(|provider| {
+        let policy = settings.policy.of(name);
+        let providers = policy.iter().flat_map(|policy| &policy.zone.providers).map(|provider| {
             let applied = if settings.is_embedded(provider) {
                 state.desired
             } else {
@@ -307,8 +307,41 @@ impl Desk {
             }),
             noted: hold.and_then(|hold| hold.noted).map(words).unwrap_or_default(),
             noted_by: hold.and_then(|hold| hold.noted_by.as_ref()).map(DeviceId::to_string),
+            devices: policy.as_ref().map(|policy| self.feeding(policy, state)).unwrap_or_default(),
             providers: providers.collect(),
         }
+    }
+
+    /// The devices that feed a host with fail-over, the preferred one first.
+    fn feeding(&self, policy: &HostPolicy, state: &HostState) -> Vec<FeedReport> {
+        let Some(rule) = policy.rule.fail_over.as_deref() else { return Vec::new() };
+        let mut feeds = state.feeds.as_deref().cloned();
+        if let Some(feeds) = &mut feeds {
+            feeds.pass(rule, self.watch());
+        }
+        let reports = feeds.iter().flat_map(|feeds| &feeds.reports);
+        let others = reports.map(|report| &report.device).filter(|device| !rule.devices.contains(device));
+        let feed = |device: &DeviceId| {
+            let report = feeds.as_ref().and_then(|feeds| feeds.report(device));
+            let is_active = feeds.as_ref().is_some_and(|feeds| feeds.active == *device) && report.is_some();
+            let heard = report.map(|report| report.heard.wall.to_string());
+            let standing = match report.map(|report| report.presence) {
+                None => "never heard",
+                Some(Presence::Here) => "living",
+                Some(Presence::Returning { .. }) => "returning",
+                Some(Presence::Silent) => "silent",
+            };
+            FeedReport {
+                device: device.to_string(),
+                rank: rule.rank(device),
+                addresses: report.map(|report| words(report.addresses)).unwrap_or_default(),
+                is_active,
+                standing: standing.to_owned(),
+                silent_since: heard.clone().filter(|_| standing == "silent"),
+                heard,
+            }
+        };
+        rule.devices.iter().chain(others).map(feed).collect()
     }
 
     async fn pin_host(&self, name: &str, addresses: &str, seconds: Option<u64>, now: Now) -> Result<Report, String> {
@@ -318,13 +351,19 @@ impl Desk {
         let until = seconds.map(|seconds| now.wall + Duration::from_secs(seconds));
         let turn = self.store.turn(&hostname).await;
         let next = turn.state().pinned(wanted, until, now.wall, cool_down);
-        self.upkeep.expect(&hostname, upkeep::due(&next, cool_down));
+        self.expect_end(&hostname, &next, cool_down);
         turn.record(next).await.map_err(|error| error.to_string())?;
         let until = match until {
             None => "until it is released".to_owned(),
             Some(until) => format!("until {until}; updates count again from {} on", until + cool_down),
         };
         Ok(Report::Done { message: format!("{hostname} is pinned to {wanted} {until}") })
+    }
+
+    /// Sees to it that the end of a host's hold is not missed.
+    fn expect_end(&self, hostname: &Hostname, state: &HostState, cool_down: Duration) {
+        // Fail-over is expected already; a pin changes nothing about it.
+        self.upkeep.expect(hostname, upkeep::due(state, None, cool_down, self.watch()));
     }
 
     async fn release_host(&self, name: &str, now: Now) -> Result<Report, String> {
@@ -336,7 +375,7 @@ impl Desk {
             let rest = end.map(|end| format!(" any more, and cools down until {end}")).unwrap_or_default();
             return Err(format!("{hostname} is not pinned{rest}"));
         };
-        self.upkeep.expect(&hostname, upkeep::due(&next, cool_down));
+        self.expect_end(&hostname, &next, cool_down);
         let end = next.hold.as_deref().and_then(|hold| hold.end(cool_down));
         let automatic = next.automatic();
         turn.record(next).await.map_err(|error| error.to_string())?;
@@ -359,6 +398,10 @@ fn origin(device: &Device) -> &'static str {
         Origin::File => "file",
         Origin::Command => "command",
     }
+}
+
+fn words(addresses: AddressSet) -> Vec<String> {
+    addresses.iter().map(|address| address.to_string()).collect()
 }
 
 fn addresses_of(text: &str) -> Result<AddressSet, String> {

@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use nicgate_logic::Now;
 use nicgate_logic::agenda::{Agenda, Due};
 use nicgate_logic::upkeep::{Look, due, look};
+use nicgate_logic::{Now, failover};
 use nicgate_protocol::Hostname;
 use tokio::sync::Notify;
 
@@ -55,8 +55,15 @@ impl Upkeep {
 
 /// Enters every host that waits for something: at the start, and when the configuration changed what they wait for.
 pub fn expect_all(desk: &Desk) {
-    let cool_down = desk.settings.load().policy.cool_down;
-    desk.store.for_each_host(|hostname, state| desk.upkeep.expect(hostname, due(state, cool_down)));
+    let (policy, watch) = (Arc::clone(&desk.settings.load().policy), desk.watch());
+    desk.store.for_each_host(|hostname, state| {
+        // Most hosts wait for nothing, and there may be a million of them.
+        if state.hold.is_some() || state.feeds.is_some() {
+            let host = policy.of(hostname);
+            let rule = host.as_ref().and_then(|host| host.rule.fail_over.as_deref());
+            desk.upkeep.expect(hostname, due(state, rule, policy.cool_down, watch));
+        }
+    });
 }
 
 /// Runs as long as the gateway does.
@@ -86,26 +93,39 @@ pub async fn run(gateway: Arc<Gateway>) {
 
 async fn see_to(gateway: &Gateway, hostname: &Hostname) -> Result<(), StoreError> {
     let desk = &gateway.desk;
-    let cool_down = desk.settings.load().policy.cool_down;
+    let (policy, watch) = (Arc::clone(&desk.settings.load().policy), desk.watch());
+    let host = policy.of(hostname);
+    let rule = host.as_ref().and_then(|host| host.rule.fail_over.as_deref());
+    let expect = |state| desk.upkeep.expect(hostname, due(state, rule, policy.cool_down, watch));
+
     let turn = desk.store.turn(hostname).await;
-    let watch = desk.watch();
-    let next = match look(turn.state(), cool_down, watch) {
+    let before = turn.state();
+    let next = match look(before, rule, policy.cool_down, watch) {
         Look::Nothing => {
-            desk.upkeep.expect(hostname, due(turn.state(), cool_down));
+            expect(before);
+            return Ok(());
+        }
+        Look::Note(next) => {
+            expect(&next);
+            turn.note(next);
             return Ok(());
         }
         Look::Record(next) => next,
     };
-    let has_ended = turn.state().hold.is_some() && next.hold.is_none();
-    let (next_due, desired) = (due(&next, cool_down), next.desired);
-    if let Err(fault) = turn.record(next).await {
-        desk.upkeep.expect(hostname, Due { wall: None, uptime: Some(watch.now.uptime + RETRY) });
-        return Err(fault);
-    }
-    desk.upkeep.expect(hostname, next_due);
+    let has_ended = before.hold.is_some() && next.hold.is_none();
+    let switch = rule.and_then(|rule| failover::switch(before, &next, rule));
+    expect(&next);
+    let ticket = match turn.record(next).await {
+        Ok(ticket) => ticket,
+        Err(fault) => {
+            desk.upkeep.expect(hostname, Due { wall: None, uptime: Some(watch.now.uptime + RETRY) });
+            return Err(fault);
+        }
+    };
     if has_ended {
-        let fields = [("host", Value::Text(hostname.as_str())), ("desired", Value::Shown(&desired))];
+        let fields = [("host", Value::Text(hostname.as_str())), ("desired", Value::Shown(&ticket.desired))];
         gateway.log.say(Level::Info, "hold_over", "", &fields);
     }
+    gateway.tell_switch(&ticket, switch.as_ref());
     Ok(())
 }

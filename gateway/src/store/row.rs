@@ -4,9 +4,11 @@
 //! The shapes stand apart from the types of the program, so that neither binds the other.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
+use nicgate_logic::Now;
 use nicgate_logic::device::{Allowances, Generation, Profile};
-use nicgate_logic::state::{Applied, Hold, HostState};
+use nicgate_logic::state::{Applied, Feeds, Hold, HostState, Presence, Report};
 use nicgate_protocol::{AddressSet, DeviceId, HostPattern, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +48,27 @@ struct HostRow<'a> {
 struct HostTail<'a> {
     #[serde(borrow)]
     noted_by: Option<&'a str>,
+    #[serde(borrow)]
+    feeds: Option<FeedsRow<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct FeedsRow<'a> {
+    active: &'a str,
+    switched: Option<u64>,
+    #[serde(borrow)]
+    reports: Vec<ReportRow<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ReportRow<'a> {
+    device: &'a str,
+    addresses: AddressRow,
+    ordered_at: u64,
+    newest: Option<[u8; 16]>,
+    newest_changed: bool,
+    heard: u64,
+    is_silent: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -146,8 +169,10 @@ pub(super) fn from_host(state: &HostState) -> Vec<u8> {
             noted: hold.noted.map(Into::into),
         }),
     };
-    let tail =
-        HostTail { noted_by: state.hold.as_deref().and_then(|hold| hold.noted_by.as_ref()).map(DeviceId::as_str) };
+    let tail = HostTail {
+        noted_by: state.hold.as_deref().and_then(|hold| hold.noted_by.as_ref()).map(DeviceId::as_str),
+        feeds: state.feeds.as_deref().map(from_feeds),
+    };
     encode(HOST_VERSION, &(row, tail))
 }
 
@@ -158,6 +183,7 @@ pub(super) fn to_host(bytes: &[u8], names: &mut DeviceNames) -> Result<HostState
         _ => decode(bytes)?,
     };
     let noted_by = tail.noted_by.map(|text| names.share(text)).transpose()?;
+    let feeds = tail.feeds.map(|row| to_feeds(row, names)).transpose()?;
     Ok(HostState {
         desired: row.desired.into(),
         number: row.number,
@@ -179,7 +205,49 @@ pub(super) fn to_host(bytes: &[u8], names: &mut DeviceNames) -> Result<HostState
             let (until, noted) = (hold.until.map(Timestamp), hold.noted.map(Into::into));
             Box::new(Hold { until, is_pin: hold.is_pin, noted, noted_by })
         }),
+        feeds: feeds.map(Box::new),
     })
+}
+
+fn from_feeds(feeds: &Feeds) -> FeedsRow<'_> {
+    FeedsRow {
+        active: feeds.active.as_str(),
+        switched: feeds.switched.map(|switched| switched.wall.0),
+        reports: feeds
+            .reports
+            .iter()
+            .map(|report| ReportRow {
+                device: report.device.as_str(),
+                addresses: report.addresses.into(),
+                ordered_at: report.ordered_at.0,
+                newest: report.newest,
+                newest_changed: report.newest_changed,
+                heard: report.heard.wall.0,
+                is_silent: report.presence != Presence::Here,
+            })
+            .collect(),
+    }
+}
+
+/// Whoever was returning begins anew: the heartbeats of another process do not count.
+fn to_feeds(row: FeedsRow<'_>, names: &mut DeviceNames) -> Result<Feeds, BadRow> {
+    let before_our_start = |wall| Now { wall: Timestamp(wall), uptime: Duration::ZERO };
+    let reports: Result<Vec<_>, _> = row
+        .reports
+        .into_iter()
+        .map(|report| {
+            Ok(Report {
+                device: names.share(report.device)?,
+                addresses: report.addresses.into(),
+                ordered_at: Timestamp(report.ordered_at),
+                newest: report.newest,
+                newest_changed: report.newest_changed,
+                heard: before_our_start(report.heard),
+                presence: if report.is_silent { Presence::Silent } else { Presence::Here },
+            })
+        })
+        .collect();
+    Ok(Feeds { reports: reports?, active: names.share(row.active)?, switched: row.switched.map(before_our_start) })
 }
 
 /// A device as it goes to disk; its id is the key.
@@ -291,6 +359,19 @@ mod tests {
                 noted: Some(AddressSet::EMPTY),
                 noted_by: DeviceId::parse("laptop").ok(),
             })),
+            feeds: Some(Box::new(Feeds {
+                reports: vec![Report {
+                    device: DeviceId::parse("lte").unwrap(),
+                    addresses: AddressSet { v6: None, ..desired },
+                    ordered_at: Timestamp(6),
+                    newest: Some(*b"fedcba9876543210"),
+                    newest_changed: true,
+                    heard: Now { wall: Timestamp(7), uptime: Duration::ZERO },
+                    presence: Presence::Silent,
+                }],
+                active: DeviceId::parse("lte").unwrap(),
+                switched: Some(Now { wall: Timestamp(8), uptime: Duration::ZERO }),
+            })),
         }
     }
 
@@ -362,13 +443,24 @@ mod tests {
     #[test]
     fn the_first_version_stays_readable() {
         let hold = Hold { noted_by: None, ..*full_host().hold.unwrap() };
-        let known_then = HostState { hold: Some(Box::new(hold)), ..full_host() };
+        let known_then = HostState { hold: Some(Box::new(hold)), feeds: None, ..full_host() };
         assert_eq!(to_host(&first_version(), &mut DeviceNames::default()), Ok(known_then));
     }
 
     #[test]
     fn the_second_version_never_changes() {
-        let mut bytes = [first_version().as_slice(), &[1, 6], b"laptop"].concat();
+        let tail: [&[u8]; 9] = [
+            &[1, 6],
+            b"laptop",
+            &[1, 3],
+            b"lte",
+            &[1, 8, 1, 3],
+            b"lte",
+            &[1, 203, 0, 113, 7, 0, 6, 1],
+            b"fedcba9876543210",
+            &[1, 7, 1],
+        ];
+        let mut bytes = [first_version(), tail.concat()].concat();
         bytes[0] = 2;
         assert_eq!(from_host(&full_host()), bytes);
     }
