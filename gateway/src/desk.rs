@@ -9,16 +9,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use nicgate_logic::Now;
 use nicgate_logic::device::{Allowances, Device, Generation, Grants, Origin, Profile, Registry};
-use nicgate_logic::state::{Hold, HostState};
+use nicgate_logic::policy::HostPolicy;
+use nicgate_logic::state::{HostState, Presence};
+use nicgate_logic::{Now, Watch, upkeep};
 use nicgate_protocol::{AddressSet, DeviceId, HostPattern, Hostname, MasterKey};
 
-pub use self::order::{DeviceLine, DeviceReport, HostReport, Order, ProviderReport, Report};
+pub use self::order::{DeviceLine, DeviceReport, FeedReport, HostReport, Order, ProviderReport, Report};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::master_key::{self, KeyError};
 use crate::store::{Registration, Store, StoreError, StoredDevice};
+use crate::upkeep::Upkeep;
 
 /// How many hosts one page of a listing holds.
 const PAGE: usize = 1000;
@@ -35,6 +37,10 @@ pub struct Desk {
     pub store: Arc<Store>,
     /// What time it is.
     pub clock: Clock,
+    /// The uptime at which it was opened.
+    pub since: Duration,
+    /// Which hosts are to be looked at again, and when.
+    pub upkeep: Upkeep,
 }
 
 /// Why there is no desk to work at.
@@ -81,7 +87,15 @@ impl Desk {
         }
         let registry = ArcSwap::from_pointee(registry(&settings, &store.devices()));
         let settings = Arc::new(ArcSwap::new(settings));
-        Ok(Self { settings, registry, master, store: Arc::new(store), clock })
+        Ok(Self {
+            settings,
+            registry,
+            master,
+            store: Arc::new(store),
+            clock,
+            since: now.uptime,
+            upkeep: Upkeep::default(),
+        })
     }
 
     /// Puts new settings in force.
@@ -89,6 +103,11 @@ impl Desk {
         let devices = registry(&settings, &self.store.devices());
         self.registry.store(Arc::new(devices));
         self.settings.store(settings);
+    }
+
+    /// The present, and since when we listen.
+    pub fn watch(&self) -> Watch {
+        Watch { now: self.clock.now(), since: self.since }
     }
 
     /// Carries out an order. What a provider has to hear is pushed by whoever runs the gateway.
@@ -262,10 +281,9 @@ impl Desk {
     }
 
     fn host_report(&self, name: &Hostname, state: &HostState, now: Now, status: &ProviderStatus<'_>) -> HostReport {
-        let words = |addresses: AddressSet| addresses.iter().map(|address| address.to_string()).collect();
         let settings = self.settings.load();
-        let zone = settings.policy.of(name).map(|policy| policy.zone);
-        let providers = zone.iter().flat_map(|zone| &zone.providers).map(|provider| {
+        let policy = settings.policy.of(name);
+        let providers = policy.iter().flat_map(|policy| &policy.zone.providers).map(|provider| {
             let applied = if settings.is_embedded(provider) {
                 state.desired
             } else {
@@ -274,58 +292,104 @@ impl Desk {
             let status = status(name, provider);
             ProviderReport { name: provider.to_string(), applied: words(applied), status }
         });
-        let hold = state.hold_at(now.wall);
+        let cool_down = settings.policy.cool_down;
+        let hold = state.hold_at(now.wall, cool_down);
         HostReport {
             name: name.to_string(),
             desired: words(state.desired),
             device: state.device.as_ref().map(DeviceId::to_string),
             changed: (state.number > 0).then(|| state.ordered_at.to_string()),
             hold: hold.map(|hold| {
-                let word = if hold.is_pin { "pinned" } else { "cooling down" };
-                hold.until.map_or(word.to_owned(), |until| format!("{word} until {until}"))
+                let is_pinned = hold.is_pinned_at(now.wall);
+                let (word, end) =
+                    if is_pinned { ("pinned", hold.until) } else { ("cooling down", hold.end(cool_down)) };
+                end.map_or(word.to_owned(), |end| format!("{word} until {end}"))
             }),
             noted: hold.and_then(|hold| hold.noted).map(words).unwrap_or_default(),
+            noted_by: hold.and_then(|hold| hold.noted_by.as_ref()).map(DeviceId::to_string),
+            devices: policy.as_ref().map(|policy| self.feeding(policy, state)).unwrap_or_default(),
             providers: providers.collect(),
         }
+    }
+
+    /// The devices that feed a host with fail-over, the preferred one first.
+    fn feeding(&self, policy: &HostPolicy, state: &HostState) -> Vec<FeedReport> {
+        let Some(rule) = policy.rule.fail_over.as_deref() else { return Vec::new() };
+        let mut feeds = state.feeds.as_deref().cloned();
+        if let Some(feeds) = &mut feeds {
+            feeds.pass(rule, self.watch());
+        }
+        let reports = feeds.iter().flat_map(|feeds| &feeds.reports);
+        let others = reports.map(|report| &report.device).filter(|device| !rule.devices.contains(device));
+        let feed = |device: &DeviceId| {
+            let report = feeds.as_ref().and_then(|feeds| feeds.report(device));
+            let is_active = feeds.as_ref().is_some_and(|feeds| feeds.active == *device) && report.is_some();
+            let heard = report.map(|report| report.heard.wall.to_string());
+            let standing = match report.map(|report| report.presence) {
+                None => "never heard",
+                Some(Presence::Here) => "living",
+                Some(Presence::Returning { .. }) => "returning",
+                Some(Presence::Silent) => "silent",
+            };
+            FeedReport {
+                device: device.to_string(),
+                rank: rule.rank(device),
+                addresses: report.map(|report| words(report.addresses)).unwrap_or_default(),
+                is_active,
+                standing: standing.to_owned(),
+                silent_since: heard.clone().filter(|_| standing == "silent"),
+                heard,
+            }
+        };
+        rule.devices.iter().chain(others).map(feed).collect()
     }
 
     async fn pin_host(&self, name: &str, addresses: &str, seconds: Option<u64>, now: Now) -> Result<Report, String> {
         let hostname = self.hostname(name)?;
         let wanted = addresses_of(addresses)?;
-        let turn = self.store.turn(&hostname).await;
-        let state = turn.state().clone();
+        let cool_down = self.settings.load().policy.cool_down;
         let until = seconds.map(|seconds| now.wall + Duration::from_secs(seconds));
-        let noted =
-            state.hold_at(now.wall).and_then(|hold| hold.noted).or(Some(state.desired)).filter(|set| !set.is_empty());
-        let next = HostState {
-            desired: AddressSet { v4: wanted.v4.or(state.desired.v4), v6: wanted.v6.or(state.desired.v6) },
-            ordered_at: now.wall,
-            newest: None,
-            newest_changed: true,
-            device: None,
-            hold: Some(Box::new(Hold { until, is_pin: true, noted })),
-            ..state
-        };
+        let turn = self.store.turn(&hostname).await;
+        let next = turn.state().pinned(wanted, until, now.wall, cool_down);
+        self.expect_end(&hostname, &next, cool_down);
         turn.record(next).await.map_err(|error| error.to_string())?;
-        let until = until.map_or("until it is released".to_owned(), |until| format!("until {until}"));
+        let until = match until {
+            None => "until it is released".to_owned(),
+            Some(until) => format!("until {until}; updates count again from {} on", until + cool_down),
+        };
         Ok(Report::Done { message: format!("{hostname} is pinned to {wanted} {until}") })
+    }
+
+    /// Sees to it that the end of a host's hold is not missed.
+    fn expect_end(&self, hostname: &Hostname, state: &HostState, cool_down: Duration) {
+        // Fail-over is expected already; a pin changes nothing about it.
+        self.upkeep.expect(hostname, upkeep::due(state, None, cool_down, self.watch()));
     }
 
     async fn release_host(&self, name: &str, now: Now) -> Result<Report, String> {
         let hostname = self.hostname(name)?;
-        let turn = self.store.turn(&hostname).await;
-        let state = turn.state().clone();
-        let Some(hold) = state.hold_at(now.wall).filter(|hold| hold.is_pin) else {
-            return Err(format!("{hostname} is not pinned"));
-        };
         let cool_down = self.settings.load().policy.cool_down;
-        let until = now.wall + cool_down;
-        let next = HostState {
-            hold: Some(Box::new(Hold { until: Some(until), is_pin: false, noted: hold.noted })),
-            ..state.clone()
+        let turn = self.store.turn(&hostname).await;
+        let Some(next) = turn.state().released(now.wall, cool_down) else {
+            let end = turn.state().hold_at(now.wall, cool_down).and_then(|hold| hold.end(cool_down));
+            let rest = end.map(|end| format!(" any more, and cools down until {end}")).unwrap_or_default();
+            return Err(format!("{hostname} is not pinned{rest}"));
         };
+        self.expect_end(&hostname, &next, cool_down);
+        let end = next.hold.as_deref().and_then(|hold| hold.end(cool_down));
+        let automatic = next.automatic();
         turn.record(next).await.map_err(|error| error.to_string())?;
-        Ok(Report::Done { message: format!("{hostname} is released; updates count again from {until} on") })
+        Ok(Report::Done {
+            message: match end {
+                Some(end) if automatic.is_empty() => {
+                    format!("{hostname} is released; updates count again from {end} on")
+                }
+                Some(end) => {
+                    format!("{hostname} is released; {automatic} is published at {end}, and updates count again")
+                }
+                None => format!("{hostname} is released; updates count again"),
+            },
+        })
     }
 }
 
@@ -334,6 +398,10 @@ fn origin(device: &Device) -> &'static str {
         Origin::File => "file",
         Origin::Command => "command",
     }
+}
+
+fn words(addresses: AddressSet) -> Vec<String> {
+    addresses.iter().map(|address| address.to_string()).collect()
 }
 
 fn addresses_of(text: &str) -> Result<AddressSet, String> {

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use nicgate_logic::answer::Ending;
 use nicgate_logic::authorize::Wanted;
+use nicgate_logic::failover::Switch;
 use nicgate_logic::limits::Limits;
 use nicgate_logic::policy::HostPolicy;
 use nicgate_logic::state::HostState;
@@ -35,7 +36,8 @@ use crate::http::{Caps, Door, Seats, listener};
 use crate::log::{Level, Log, Value};
 use crate::provider::send::Sender;
 use crate::reconciler::{Ledger, PushEvent, Reconciler, Surroundings};
-use crate::store::StoreError;
+use crate::store::{StoreError, Ticket};
+use crate::upkeep;
 
 /// How often budgets that are full again are forgotten.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
@@ -85,6 +87,23 @@ impl Gateway {
             ("error_code", Value::Text(ending.error_code().unwrap_or_default())),
         ];
         self.log.say(Level::Info, "moved_along", "", &fields);
+    }
+
+    /// Tells that another device of a host is published now.
+    pub fn tell_switch(&self, ticket: &Ticket, switch: Option<&Switch>) {
+        let Some(switch) = switch else { return };
+        let fields = [
+            ("host", Value::Text(ticket.hostname.as_str())),
+            ("from", Value::Text(switch.from.as_str())),
+            ("to", Value::Text(switch.to.as_str())),
+            ("desired", Value::Shown(&ticket.desired)),
+            ("why", Value::Text(&switch.why)),
+        ];
+        if switch.is_back {
+            self.log.say(Level::Info, "failback", "", &fields);
+        } else {
+            self.log.say(Level::Warn, "failover", "", &fields);
+        }
     }
 
     /// Carries out an order that came over the control socket.
@@ -282,6 +301,8 @@ impl Running {
             async move { gateway.carry_out(order, &reload).await }
         }));
         running.chores.spawn(tidy(Arc::clone(&gateway)));
+        upkeep::expect_all(&gateway.desk);
+        running.chores.spawn(upkeep::run(Arc::clone(&gateway)));
         running.chores.spawn(follow::push_commits(Arc::clone(&gateway), commits));
         if let Some(certificate) = certificate {
             let log = gateway.log.clone();

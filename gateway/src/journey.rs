@@ -11,7 +11,7 @@ use nicgate_logic::authorize::{Asked, Wanted, authorize};
 use nicgate_logic::decide::{Circumstances, Plan, decide};
 use nicgate_logic::screen::{RawRequest, screen};
 use nicgate_logic::state::HostState;
-use nicgate_logic::{Now, Refusal};
+use nicgate_logic::{Now, Refusal, Watch, failover, upkeep};
 use nicgate_protocol::{AddressSet, Family};
 
 use crate::gateway::Gateway;
@@ -85,8 +85,10 @@ async fn line(gateway: &Gateway, asked: &Asked, now: Now) -> Line {
 async fn publish(gateway: &Gateway, wanted: &Wanted, now: Now) -> Ending {
     // One decision per host at a time.
     let turn = gateway.desk.store.turn(&wanted.hostname).await;
+    let cool_down = gateway.desk.settings.load().policy.cool_down;
     let circumstances = Circumstances {
-        now: now.wall,
+        watch: Watch { now, since: gateway.desk.since },
+        cool_down,
         is_settled: gateway.is_settled(turn.state(), &wanted.policy),
         remembers_since: gateway.desk.store.remembers_since(),
     };
@@ -94,6 +96,13 @@ async fn publish(gateway: &Gateway, wanted: &Wanted, now: Now) -> Ending {
         Ok(plan) => plan,
         Err(refusal) => return Ending::Refused(refusal),
     };
+    let mut switch = None;
+    if let Some(next) = plan.next() {
+        // Before it is recorded: whoever hangs up meanwhile does not stop that.
+        let rule = wanted.policy.rule.fail_over.as_deref();
+        gateway.desk.upkeep.expect(&wanted.hostname, upkeep::due(next, rule, cool_down, circumstances.watch));
+        switch = rule.and_then(|rule| failover::switch(turn.state(), next, rule));
+    }
     match plan {
         Plan::Nothing { next, echo } => {
             turn.note(next);
@@ -102,7 +111,10 @@ async fn publish(gateway: &Gateway, wanted: &Wanted, now: Now) -> Ending {
         Plan::Repeat { echo, changed: true } => Ending::Good(echo),
         Plan::Repeat { echo, changed: false } => Ending::NoChg(echo),
         Plan::Note { next, echo } => match turn.record(next).await {
-            Ok(_) => Ending::NoChg(echo),
+            Ok(ticket) => {
+                gateway.tell_switch(&ticket, switch.as_ref());
+                Ending::NoChg(echo)
+            }
             Err(fault) => gateway.fault(&fault),
         },
         Plan::Settle { next, echo } => {
@@ -115,7 +127,10 @@ async fn publish(gateway: &Gateway, wanted: &Wanted, now: Now) -> Ending {
             }
             // Durable from here on; the turn is over.
             match turn.record(next).await {
-                Ok(ticket) => settle(gateway, wanted, &ticket, echo).await,
+                Ok(ticket) => {
+                    gateway.tell_switch(&ticket, switch.as_ref());
+                    settle(gateway, wanted, &ticket, echo).await
+                }
                 Err(fault) => gateway.fault(&fault),
             }
         }

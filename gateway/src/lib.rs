@@ -22,3 +22,4 @@ pub mod provider;
 pub mod reconciler;
 pub mod routes;
 pub mod store;
+pub mod upkeep;

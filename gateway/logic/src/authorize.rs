@@ -224,8 +224,13 @@ mod tests {
     fn policy() -> Policy {
         let zone =
             ZonePolicy { name: name("home.test"), providers: Vec::new(), addresses: AddressPolicy::Any, ttl: None };
-        let rule = HostRule { ttl: None, interface_id: Some("::211:32ff:fe12:3456".parse().unwrap()) };
-        Policy::new(vec![zone], vec![(name("nas.home.test"), rule), (name("foreign.home.test"), rule)], Duration::ZERO)
+        let interface_id = Some("::211:32ff:fe12:3456".parse().unwrap());
+        let rule = HostRule { interface_id, ..HostRule::default() };
+        Policy::new(
+            vec![zone],
+            vec![(name("nas.home.test"), rule.clone()), (name("foreign.home.test"), rule)],
+            Duration::ZERO,
+        )
     }
 
     fn ask(query: &str, may_delete: bool) -> Result<Update, Refusal> {

@@ -7,12 +7,15 @@
 //! [`screen::RawRequest`] → [`screen::Screened`] → [`authenticate::Authenticated`] → [`authorize::Update`] → [`decide::Plan`].
 #![forbid(unsafe_code)]
 
+pub mod agenda;
 pub mod answer;
 pub mod authenticate;
 pub mod authorize;
 pub mod budget;
 pub mod decide;
 pub mod device;
+pub mod failover;
+pub mod hold;
 pub mod limits;
 pub mod now;
 pub mod policy;
@@ -20,6 +23,7 @@ pub mod reconcile;
 pub mod refusal;
 pub mod screen;
 pub mod state;
+pub mod upkeep;
 
-pub use now::Now;
+pub use now::{Now, Watch};
 pub use refusal::Refusal;

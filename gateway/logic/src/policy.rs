@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use nicgate_protocol::{Hostname, Scope};
 
+use crate::failover::FailOver;
+
 /// The time to live without a service class, in seconds. A FRITZ!Box looks its own name up after 240 s.
 pub const DEFAULT_TTL: u32 = 60;
 
@@ -51,12 +53,14 @@ pub struct ZonePolicy {
 }
 
 /// What the configuration says about one host.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct HostRule {
     /// From its service class or its own `ttl`, in seconds.
     pub ttl: Option<u32>,
     /// The host's part of an IPv6 address, for prefix updates.
     pub interface_id: Option<Ipv6Addr>,
+    /// Several devices feed it, in an order of preference.
+    pub fail_over: Option<Arc<FailOver>>,
 }
 
 /// Everything the operator decided about names.
@@ -107,7 +111,7 @@ impl Policy {
     pub fn of(&self, hostname: &Hostname) -> Option<HostPolicy> {
         let zone =
             std::iter::once(hostname.as_str()).chain(hostname.ancestors()).find_map(|name| self.zones.get(name))?;
-        let rule = self.hosts.get(hostname).copied().unwrap_or_default();
+        let rule = self.hosts.get(hostname).cloned().unwrap_or_default();
         Some(HostPolicy { zone: Arc::clone(zone), rule })
     }
 

@@ -2,7 +2,11 @@
 //!
 //! The store keeps it and says how it looks on disk; nothing here touches a disk.
 
+use std::time::Duration;
+
 use nicgate_protocol::{AddressSet, DeviceId, Timestamp};
+
+use crate::now::Now;
 
 /// Sixteen bytes that tell one signed request from every other: the start of the SHA-256 of its signature.
 pub type SignatureId = [u8; 16];
@@ -24,8 +28,10 @@ pub struct HostState {
     pub device: Option<DeviceId>,
     /// What each provider of the zone confirmed; the embedded one is not listed, it follows `desired` by itself.
     pub applied: Vec<Applied>,
-    /// A manual override, or the pause after one.
+    /// A manual override, or the pause after one; also one that is over, until somebody looks.
     pub hold: Option<Box<Hold>>,
+    /// What its devices said, each for itself; for hosts with fail-over alone.
+    pub feeds: Option<Box<Feeds>>,
 }
 
 /// What one provider confirmed.
@@ -41,15 +47,64 @@ pub struct Applied {
     pub remembered: Option<Box<str>>,
 }
 
-/// Automatic updates of the host are suspended.
+/// Automatic updates of the host are suspended; how long, and what comes after, is told in [`crate::hold`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hold {
-    /// Until when; `None`: until released.
+    /// Until when the pin or the cool-down lasts; `None`: until released.
     pub until: Option<Timestamp>,
     /// Pinned by hand, rather than cooling down after a release.
     pub is_pin: bool,
-    /// What a device asked for meanwhile.
+    /// What would be published without the hold; `None` when nobody ever asked for anything.
     pub noted: Option<AddressSet>,
+    /// The device that asked for it; `None` for the operator.
+    pub noted_by: Option<DeviceId>,
+}
+
+/// The devices that feed one host, and which of them is published; how one takes over from another is told in
+/// [`crate::failover`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Feeds {
+    /// One for each device that ever spoke, in no order.
+    pub reports: Vec<Report>,
+    /// The device whose addresses are published, but for a hold.
+    pub active: DeviceId,
+    /// When another one was before; `None` when there never was. Its uptime is zero after a start.
+    pub switched: Option<Now>,
+}
+
+/// What one device said of a host.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// The device.
+    pub device: DeviceId,
+    /// Its addresses for the host; none when it took them away.
+    pub addresses: AddressSet,
+    /// As [`HostState::ordered_at`], for this device alone.
+    pub ordered_at: Timestamp,
+    /// As [`HostState::newest`], for this device alone.
+    pub newest: Option<SignatureId>,
+    /// Whether that one changed what is published.
+    pub newest_changed: bool,
+    /// The last heartbeat. Its uptime is zero after a start, and what the disk has of it may be old.
+    pub heard: Now,
+    /// Whether it counts as living.
+    pub presence: Presence,
+}
+
+/// Whether a device counts as living.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// It does.
+    Here,
+    /// It was silent and has begun to speak again.
+    Returning {
+        /// How many heartbeats in a row.
+        heartbeats: u32,
+        /// The uptime of the last one that counted.
+        counted: Duration,
+    },
+    /// It was not heard for too long.
+    Silent,
 }
 
 impl HostState {
@@ -75,25 +130,11 @@ impl HostState {
             None => self.applied.push(applied),
         }
     }
-
-    /// The hold that is in force at `now`.
-    #[must_use]
-    pub fn hold_at(&self, now: Timestamp) -> Option<&Hold> {
-        self.hold.as_deref().filter(|hold| hold.until.is_none_or(|until| now < until))
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_hold_ends_by_itself() {
-        let hold = Hold { until: Some(Timestamp(1000)), is_pin: true, noted: None };
-        let state = HostState { hold: Some(Box::new(hold)), ..HostState::default() };
-        assert!(state.hold_at(Timestamp(999)).is_some());
-        assert!(state.hold_at(Timestamp(1000)).is_none());
-    }
 
     #[test]
     fn a_provider_that_never_heard_of_a_host_applies_nothing() {

@@ -54,7 +54,8 @@ fn list(common: &Common) -> u8 {
         } else {
             for host in &hosts {
                 let hold = host.hold.as_ref().map(|hold| format!("  ({hold})")).unwrap_or_default();
-                println!("{}  {}{hold}", host.name, shown(&host.desired));
+                let over = if is_failed_over(host) { "  (fail-over)" } else { "" };
+                println!("{}  {}{hold}{over}", host.name, shown(&host.desired));
             }
         }
         if !has_more || after.is_none() {
@@ -76,12 +77,27 @@ fn print_host(host: &HostReport) -> u8 {
         println!("hold      {hold}");
     }
     if !host.noted.is_empty() {
-        println!("noted     {} (asked for meanwhile)", shown(&host.noted));
+        let by = host.noted_by.as_ref().map(|device| format!(", asked for by {device}")).unwrap_or_default();
+        println!("noted     {} (published when that is over{by})", shown(&host.noted));
+    }
+    for feed in &host.devices {
+        let active = if feed.is_active { "active, " } else { "" };
+        let standing = match (&feed.silent_since, &feed.heard) {
+            (Some(since), _) => format!("silent since {since}"),
+            (None, Some(heard)) => format!("{}, heard {heard}", feed.standing),
+            (None, None) => feed.standing.clone(),
+        };
+        println!("device    {}: {} ({active}{standing})", feed.device, shown(&feed.addresses));
     }
     for provider in &host.providers {
         println!("provider  {}: {} ({})", provider.name, shown(&provider.applied), provider.status);
     }
     DONE
+}
+
+/// Whether another device is published than the preferred one.
+fn is_failed_over(host: &HostReport) -> bool {
+    host.devices.iter().any(|feed| feed.is_active && feed.rank > 0)
 }
 
 fn shown(addresses: &[String]) -> String {

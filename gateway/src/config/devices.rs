@@ -9,6 +9,7 @@ use nicgate_logic::device::{Allowances, Device, Generation, Grants, Origin, Prof
 use nicgate_logic::policy::HostRule;
 use nicgate_protocol::{DeviceId, HostPattern, Hostname};
 
+use super::failover::{Hosts, Pace, take_fail_over};
 use super::file::{Section, quote};
 use super::nearest::suggest;
 use super::providers::LONGEST_TTL;
@@ -23,17 +24,24 @@ const COOL_DOWN: Duration = Duration::from_secs(300);
 /// The longest such wait.
 const LONGEST_COOL_DOWN: Duration = Duration::from_secs(24 * 3600);
 
-/// The kinds of service: the TTL of each, in seconds.
+/// The kinds of service.
 pub(super) struct Services {
-    /// `None` where the section has no usable TTL.
-    ttls: BTreeMap<String, Option<u32>>,
+    kinds: BTreeMap<String, Service>,
     /// Whether every section has a name.
     is_complete: bool,
 }
 
+/// What holds for the hosts of a kind of service, unless they say otherwise.
+#[derive(Clone, Copy, Default)]
+struct Service {
+    /// In seconds; `None` where the section has no usable one.
+    ttl: Option<u32>,
+    pace: Pace,
+}
+
 pub(super) fn read_services(sections: Vec<Section<'_>>) -> Services {
-    let ttls = SERVICES.iter().map(|(name, ttl)| ((*name).to_owned(), Some(*ttl))).collect();
-    let mut services = Services { ttls, is_complete: true };
+    let shipped = |(name, ttl): &(&str, u32)| ((*name).to_owned(), Service { ttl: Some(*ttl), ..Service::default() });
+    let mut services = Services { kinds: SERVICES.iter().map(shipped).collect(), is_complete: true };
     let mut once = Once::default();
     for mut section in sections {
         let name = section.take_parsed("name", |text| {
@@ -42,10 +50,11 @@ pub(super) fn read_services(sections: Vec<Section<'_>>) -> Services {
         section.require("name", "\"camera\"");
         let ttl = section.take_number("ttl", 1..=LONGEST_TTL);
         section.require("ttl", "60");
+        let pace = Pace::take(&mut section);
         match name {
             Some(name) => {
                 once.admit(section.reading, "service", name.value.as_str(), &name.span);
-                services.ttls.insert(name.value.to_string(), ttl);
+                services.kinds.insert(name.value.to_string(), Service { ttl, pace });
             }
             None => services.is_complete = false,
         }
@@ -54,8 +63,8 @@ pub(super) fn read_services(sections: Vec<Section<'_>>) -> Services {
     services
 }
 
-pub(super) fn read_hosts(sections: Vec<Section<'_>>, services: &Services, zones: &Zones) -> Vec<(Hostname, HostRule)> {
-    let mut hosts = Vec::new();
+pub(super) fn read_hosts(sections: Vec<Section<'_>>, services: &Services, zones: &Zones) -> Hosts {
+    let (mut hosts, mut fed) = (Vec::new(), Vec::new());
     let mut once = Once::default();
     for mut section in sections {
         let reading = section.reading;
@@ -67,21 +76,24 @@ pub(super) fn read_hosts(sections: Vec<Section<'_>>, services: &Services, zones:
             zones.holder(reading, name);
         }
         let service = section.take_text("service");
-        let of_service = service.as_ref().and_then(|service| services.ttls.get(service.value));
+        let of_service = service.as_ref().and_then(|service| services.kinds.get(service.value));
         if let (Some(service), None, true) = (&service, of_service, services.is_complete) {
             let found = format!("there is no service {}", quote(service.value));
             reading.missing(
                 Some(&service.span),
                 found,
-                suggest(service.value, services.ttls.keys().map(String::as_str)),
+                suggest(service.value, services.kinds.keys().map(String::as_str)),
             );
         }
-        let ttl = section.take_number("ttl", 1..=LONGEST_TTL).or(of_service.copied().flatten());
+        let of_service = of_service.copied().unwrap_or_default();
+        let ttl = section.take_number("ttl", 1..=LONGEST_TTL).or(of_service.ttl);
         let interface_id = section.take_parsed("interface_id", interface_id).map(|at| at.value);
+        let hostname = name.map(|name| name.value);
+        let fail_over = take_fail_over(&mut section, hostname.as_ref(), of_service.pace, &mut fed);
         section.finish(false);
-        hosts.extend(name.map(|name| (name.value, HostRule { ttl, interface_id })));
+        hosts.extend(hostname.map(|hostname| (hostname, HostRule { ttl, interface_id, fail_over })));
     }
-    hosts
+    (hosts, fed)
 }
 
 /// The devices, and where each id stands.

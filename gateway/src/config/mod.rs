@@ -7,6 +7,7 @@
 
 mod devices;
 mod duration;
+mod failover;
 mod file;
 mod nearest;
 mod providers;
@@ -193,8 +194,9 @@ fn read(mut root: Section<'_>) -> Settings {
         reading.warn(dns_span.as_ref(), "the name server serves no zone", hint);
     }
     let services = devices::read_services(root.take_sections("service", "[[service]]"));
-    let hosts = devices::read_hosts(root.take_sections("host", "[[host]]"), &services, &zones);
+    let (hosts, fed) = devices::read_hosts(root.take_sections("host", "[[host]]"), &services, &zones);
     let (devices, device_places) = devices::read_devices(root.take_sections("device", "[[device]]"), reading, &zones);
+    failover::check_devices(reading, &fed, &devices);
     let cool_down = devices::read_cool_down(root.take_section("policy", "[policy]"));
     root.finish(false);
 

@@ -700,6 +700,87 @@ fn what_is_written_is_what_is_used() {
     );
 }
 
+/// The good file with `[[host]]` of these keys for `home.home.test`, after a second device `lte` without hosts there.
+fn with_host(keys: &str) -> String {
+    format!(
+        "{GOOD}[[device]]\nid = \"lte\"\nhosts = [\"x.home.test\", \"*.lan.home.test\"]\n\
+         [[host]]\nname = \"nas.lan.home.test\"\n{keys}\n"
+    )
+}
+
+#[test]
+fn several_devices_of_one_host_are_read_and_compared() {
+    let both = "devices = [\"fritzbox\", \"lte\"]";
+    for (keys, wanted) in [
+        (format!("{both}\nheartbeat = \"10m\""), ""),
+        (
+            both.to_owned(),
+            "21:1: devices stands without heartbeat; write heartbeat = \"10m\": how often each of them speaks at the least",
+        ),
+        (
+            "misses = 2".to_owned(),
+            "21:1: misses stands without devices; write devices = [\"fiber\", \"lte\"], the preferred one first, or leave it out",
+        ),
+        (
+            "devices = []\nheartbeat = \"10m\"".to_owned(),
+            "21:11: devices is empty; write devices = [\"fiber\", \"lte\"], the preferred one first, or leave it out",
+        ),
+        (
+            "devices = [\"lte\", \"lte\"]\nheartbeat = \"10m\"".to_owned(),
+            "21:19: device \"lte\" stands twice; line 21 has it already",
+        ),
+        (
+            format!("{both}\nheartbeat = \"1s\""),
+            "22:13: heartbeat is \"1s\"; write at least \"5s\" and at most \"168h\"",
+        ),
+        (
+            format!("{both}\nheartbeat = \"10m\"\nreturns = 0"),
+            "23:11: returns is 0; write a whole number from 1 to 1000, without quotes",
+        ),
+        (
+            format!("{both}\nheartbeat = \"10m\"\n[[host]]\nname = \"home.home.test\"\n{both}\nheartbeat = \"10m\""),
+            "25:24: device \"lte\" may not update \"home.home.test\"; add \"home.home.test\" to the hosts of [[device]] \"lte\"",
+        ),
+    ] {
+        let heads = read(&with_host(&keys)).err().map(|mistakes| heads(&mistakes)).unwrap_or_default();
+        let wanted = if wanted.is_empty() { vec![] } else { vec![format!("gateway.toml:{wanted}")] };
+        assert_eq!(heads, wanted, "{keys}");
+    }
+    let warned = |devices: &str| match read(&with_host(&format!("devices = [{devices}]\nheartbeat = \"10m\""))) {
+        Ok(settings) => heads(&Mistakes(settings.warnings)),
+        Err(mistakes) => panic!("{mistakes}"),
+    };
+    assert_eq!(warned("\"fritzbox\", \"lte\""), [""; 0]);
+    assert_eq!(
+        warned("\"fritzbux\", \"satellite\""),
+        [
+            "gateway.toml:21:12: no device \"fritzbux\" stands in this file; did you mean \"fritzbox\"?",
+            "gateway.toml:21:24: no device \"satellite\" stands in this file; \
+             add it as [[device]], or by `nicgate device add satellite --host nas.lan.home.test`",
+        ]
+    );
+}
+
+#[test]
+fn a_host_fails_over_as_it_says_itself_then_as_its_service_says() {
+    let rule = |keys: &str| {
+        let settings = match read(&with_host(&format!("devices = [\"fritzbox\", \"lte\"]\n{keys}"))) {
+            Ok(settings) => settings,
+            Err(mistakes) => panic!("{mistakes}"),
+        };
+        let host = settings.policy.of(&Hostname::parse("nas.lan.home.test").unwrap()).unwrap();
+        let rule = host.rule.fail_over.unwrap();
+        assert_eq!(rule.devices.iter().map(DeviceId::as_str).collect::<Vec<_>>(), ["fritzbox", "lte"]);
+        let seconds = |span: Duration| span.as_secs();
+        (seconds(rule.heartbeat), rule.misses, rule.returns, seconds(rule.hold_down), host.rule.ttl)
+    };
+    let service = "[[service]]\nname = \"uplink\"\nttl = 30\nheartbeat = \"2m\"\nmisses = 5\nhold_down = \"1m\"";
+    assert_eq!(rule("heartbeat = \"10m\""), (600, 3, 2, 300, None));
+    assert_eq!(rule(&format!("service = \"uplink\"\n{service}")), (120, 5, 2, 60, Some(30)));
+    let own = "service = \"uplink\"\nheartbeat = \"1m\"\nreturns = 4\nhold_down = \"0s\"";
+    assert_eq!(rule(&format!("{own}\n{service}")), (60, 5, 4, 0, Some(30)));
+}
+
 #[test]
 fn a_file_that_cannot_be_read_is_a_mistake_too() {
     let folder = Folder::new("unreadable");

@@ -150,10 +150,33 @@ pub struct HostReport {
     pub changed: Option<String>,
     /// `pinned`, `cooling down` or nothing.
     pub hold: Option<String>,
-    /// What a device asked for meanwhile.
+    /// What would be published without it.
     pub noted: Vec<String>,
+    /// The device that asked for that.
+    pub noted_by: Option<String>,
+    /// The devices that feed it, the preferred one first; none without fail-over.
+    pub devices: Vec<FeedReport>,
     /// What each provider publishes.
     pub providers: Vec<ProviderReport>,
+}
+
+/// One of several devices that feed a host.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FeedReport {
+    /// The device.
+    pub device: String,
+    /// Its place in the order of preference, from 0; devices outside the list come last.
+    pub rank: usize,
+    /// What it said last.
+    pub addresses: Vec<String>,
+    /// It is the one that is published.
+    pub is_active: bool,
+    /// `living`, `returning`, `silent` or `never heard`.
+    pub standing: String,
+    /// Its last heartbeat (RFC 3339).
+    pub heard: Option<String>,
+    /// The same, when it is silent.
+    pub silent_since: Option<String>,
 }
 
 /// What one provider publishes of a host.

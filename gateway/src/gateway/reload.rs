@@ -11,6 +11,7 @@ use super::follow::{fill, zone_heads};
 use crate::config::{self, Settings, Stamp};
 use crate::log::Level;
 use crate::reconciler::Reconciler;
+use crate::upkeep;
 
 /// How often the file is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -64,6 +65,7 @@ fn reload(gateway: &Gateway, file: &Path) {
         zones.configure(zone_heads(&in_force));
         fill(&in_force, &zones, &store);
     });
+    upkeep::expect_all(&gateway.desk);
     for what in before.needs_restart(&settings) {
         let text = format!("{what} changed; that takes effect at the next start");
         log.say(Level::Warn, "restart_needed", &text, &[]);

@@ -4,17 +4,21 @@
 //! The shapes stand apart from the types of the program, so that neither binds the other.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
+use nicgate_logic::Now;
 use nicgate_logic::device::{Allowances, Generation, Profile};
-use nicgate_logic::state::{Applied, Hold, HostState};
+use nicgate_logic::state::{Applied, Feeds, Hold, HostState, Presence, Report};
 use nicgate_protocol::{AddressSet, DeviceId, HostPattern, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::nonces::Mark;
 use super::{Registration, StoredDevice};
 
-/// The version that this program writes.
+/// The version of the rows that this program writes.
 const VERSION: u8 = 1;
+/// The same for hosts. Version 1 ended before [`HostTail`].
+const HOST_VERSION: u8 = 2;
 
 /// Why a row cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +41,34 @@ struct HostRow<'a> {
     #[serde(borrow)]
     applied: Vec<AppliedRow<'a>>,
     hold: Option<HoldRow>,
+}
+
+/// What came with version 2; follows the rest of the row.
+#[derive(Default, Serialize, Deserialize)]
+struct HostTail<'a> {
+    #[serde(borrow)]
+    noted_by: Option<&'a str>,
+    #[serde(borrow)]
+    feeds: Option<FeedsRow<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct FeedsRow<'a> {
+    active: &'a str,
+    switched: Option<u64>,
+    #[serde(borrow)]
+    reports: Vec<ReportRow<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ReportRow<'a> {
+    device: &'a str,
+    addresses: AddressRow,
+    ordered_at: u64,
+    newest: Option<[u8; 16]>,
+    newest_changed: bool,
+    heard: u64,
+    is_silent: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -114,7 +146,7 @@ impl DeviceNames {
 
 /// A host as it goes to disk.
 pub(super) fn from_host(state: &HostState) -> Vec<u8> {
-    encode(&HostRow {
+    let row = HostRow {
         desired: state.desired.into(),
         number: state.number,
         ordered_at: state.ordered_at.0,
@@ -136,12 +168,22 @@ pub(super) fn from_host(state: &HostState) -> Vec<u8> {
             is_pin: hold.is_pin,
             noted: hold.noted.map(Into::into),
         }),
-    })
+    };
+    let tail = HostTail {
+        noted_by: state.hold.as_deref().and_then(|hold| hold.noted_by.as_ref()).map(DeviceId::as_str),
+        feeds: state.feeds.as_deref().map(from_feeds),
+    };
+    encode(HOST_VERSION, &(row, tail))
 }
 
 /// A host as it came from disk.
 pub(super) fn to_host(bytes: &[u8], names: &mut DeviceNames) -> Result<HostState, BadRow> {
-    let row: HostRow<'_> = decode(bytes)?;
+    let (row, tail): (HostRow<'_>, HostTail<'_>) = match version_of(bytes, HOST_VERSION)? {
+        1 => (decode(bytes)?, HostTail::default()),
+        _ => decode(bytes)?,
+    };
+    let noted_by = tail.noted_by.map(|text| names.share(text)).transpose()?;
+    let feeds = tail.feeds.map(|row| to_feeds(row, names)).transpose()?;
     Ok(HostState {
         desired: row.desired.into(),
         number: row.number,
@@ -160,32 +202,79 @@ pub(super) fn to_host(bytes: &[u8], names: &mut DeviceNames) -> Result<HostState
             })
             .collect(),
         hold: row.hold.map(|hold| {
-            Box::new(Hold { until: hold.until.map(Timestamp), is_pin: hold.is_pin, noted: hold.noted.map(Into::into) })
+            let (until, noted) = (hold.until.map(Timestamp), hold.noted.map(Into::into));
+            Box::new(Hold { until, is_pin: hold.is_pin, noted, noted_by })
         }),
+        feeds: feeds.map(Box::new),
     })
+}
+
+fn from_feeds(feeds: &Feeds) -> FeedsRow<'_> {
+    FeedsRow {
+        active: feeds.active.as_str(),
+        switched: feeds.switched.map(|switched| switched.wall.0),
+        reports: feeds
+            .reports
+            .iter()
+            .map(|report| ReportRow {
+                device: report.device.as_str(),
+                addresses: report.addresses.into(),
+                ordered_at: report.ordered_at.0,
+                newest: report.newest,
+                newest_changed: report.newest_changed,
+                heard: report.heard.wall.0,
+                is_silent: report.presence != Presence::Here,
+            })
+            .collect(),
+    }
+}
+
+/// Whoever was returning begins anew: the heartbeats of another process do not count.
+fn to_feeds(row: FeedsRow<'_>, names: &mut DeviceNames) -> Result<Feeds, BadRow> {
+    let before_our_start = |wall| Now { wall: Timestamp(wall), uptime: Duration::ZERO };
+    let reports: Result<Vec<_>, _> = row
+        .reports
+        .into_iter()
+        .map(|report| {
+            Ok(Report {
+                device: names.share(report.device)?,
+                addresses: report.addresses.into(),
+                ordered_at: Timestamp(report.ordered_at),
+                newest: report.newest,
+                newest_changed: report.newest_changed,
+                heard: before_our_start(report.heard),
+                presence: if report.is_silent { Presence::Silent } else { Presence::Here },
+            })
+        })
+        .collect();
+    Ok(Feeds { reports: reports?, active: names.share(row.active)?, switched: row.switched.map(before_our_start) })
 }
 
 /// A device as it goes to disk; its id is the key.
 pub(super) fn from_device(device: &StoredDevice) -> Vec<u8> {
-    encode(&DeviceRow {
-        generation: device.generation.number,
-        previous_until: device.generation.previous_until.map(|until| until.0),
-        registration: device.registration.as_ref().map(|registration| RegistrationRow {
-            patterns: registration.patterns.iter().map(|pattern| pattern.as_hostname().as_str()).collect(),
-            profile: registration.profile.map(|profile| match profile {
-                Profile::Classic => ProfileRow::Classic,
-                Profile::Strict => ProfileRow::Strict,
+    encode(
+        VERSION,
+        &DeviceRow {
+            generation: device.generation.number,
+            previous_until: device.generation.previous_until.map(|until| until.0),
+            registration: device.registration.as_ref().map(|registration| RegistrationRow {
+                patterns: registration.patterns.iter().map(|pattern| pattern.as_hostname().as_str()).collect(),
+                profile: registration.profile.map(|profile| match profile {
+                    Profile::Classic => ProfileRow::Classic,
+                    Profile::Strict => ProfileRow::Strict,
+                }),
+                query_credentials: registration.allowances.query_credentials,
+                plain: registration.allowances.plain,
+                delete: registration.allowances.delete,
             }),
-            query_credentials: registration.allowances.query_credentials,
-            plain: registration.allowances.plain,
-            delete: registration.allowances.delete,
-        }),
-        is_revoked: device.is_revoked,
-    })
+            is_revoked: device.is_revoked,
+        },
+    )
 }
 
 /// A device as it came from disk.
 pub(super) fn to_device(id: &str, bytes: &[u8]) -> Result<StoredDevice, BadRow> {
+    version_of(bytes, VERSION)?;
     let row: DeviceRow<'_> = decode(bytes)?;
     Ok(StoredDevice {
         id: DeviceId::parse(id).map_err(BadRow::Unreadable)?,
@@ -209,30 +298,34 @@ fn to_registration(row: RegistrationRow<'_>) -> Result<Registration, BadRow> {
 
 /// The mark of a nonce that was used ahead of our clock, as it goes to disk; time and nonce are the key.
 pub(super) fn from_mark(mark: Mark) -> Vec<u8> {
-    encode(&mark)
+    encode(VERSION, &mark)
 }
 
 /// The same, as it came from disk.
 pub(super) fn to_mark(bytes: &[u8]) -> Result<Mark, BadRow> {
+    version_of(bytes, VERSION)?;
     decode(bytes)
 }
 
-fn encode(row: &impl Serialize) -> Vec<u8> {
+fn encode(version: u8, row: &impl Serialize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(128);
-    bytes.push(VERSION);
+    bytes.push(version);
     postcard::to_extend(row, bytes).expect("rows are plain data of known length, and memory grows as needed")
 }
 
+/// The version of a row, one of those that were ever written.
+fn version_of(bytes: &[u8], newest: u8) -> Result<u8, BadRow> {
+    match bytes.first() {
+        None => Err(BadRow::Unreadable("it is empty")),
+        Some(&version) if version > newest => Err(BadRow::Newer(version)),
+        Some(0) => Err(BadRow::Unreadable("no such version was ever written")),
+        Some(&version) => Ok(version),
+    }
+}
+
+/// Reads what follows the version.
 fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, BadRow> {
-    let Some((&version, rest)) = bytes.split_first() else {
-        return Err(BadRow::Unreadable("it is empty"));
-    };
-    if version > VERSION {
-        return Err(BadRow::Newer(version));
-    }
-    if version != VERSION {
-        return Err(BadRow::Unreadable("no such version was ever written"));
-    }
+    let rest = bytes.get(1..).unwrap_or_default();
     match postcard::take_from_bytes(rest) {
         Ok((row, [])) => Ok(row),
         Ok(_) => Err(BadRow::Unreadable("something follows the row")),
@@ -260,7 +353,25 @@ mod tests {
                 ttl: 60,
                 remembered: Some("zone/record".into()),
             }],
-            hold: Some(Box::new(Hold { until: Some(Timestamp(5)), is_pin: true, noted: Some(AddressSet::EMPTY) })),
+            hold: Some(Box::new(Hold {
+                until: Some(Timestamp(5)),
+                is_pin: true,
+                noted: Some(AddressSet::EMPTY),
+                noted_by: DeviceId::parse("laptop").ok(),
+            })),
+            feeds: Some(Box::new(Feeds {
+                reports: vec![Report {
+                    device: DeviceId::parse("lte").unwrap(),
+                    addresses: AddressSet { v6: None, ..desired },
+                    ordered_at: Timestamp(6),
+                    newest: Some(*b"fedcba9876543210"),
+                    newest_changed: true,
+                    heard: Now { wall: Timestamp(7), uptime: Duration::ZERO },
+                    presence: Presence::Silent,
+                }],
+                active: DeviceId::parse("lte").unwrap(),
+                switched: Some(Now { wall: Timestamp(8), uptime: Duration::ZERO }),
+            })),
         }
     }
 
@@ -308,10 +419,9 @@ mod tests {
         assert!(matches!(to_device("laptop", &bytes), Err(BadRow::Unreadable(_))));
     }
 
-    /// What stands on disks today must be readable for ever.
-    #[test]
-    fn the_first_version_never_changes() {
-        let bytes: Vec<u8> = [
+    /// What version 1 wrote of [`full_host`], which knew less.
+    fn first_version() -> Vec<u8> {
+        [
             &[1, 1, 203, 0, 113, 7, 1][..],
             &"2001:db8::7".parse::<std::net::Ipv6Addr>().unwrap().octets(),
             &[0xa5, 0xeb, 0xdc, 0xca, 0x06, 0xae, 0x9e, 0xa6, 0xe5, 0xb7, 0x33, 1],
@@ -326,7 +436,32 @@ mod tests {
             b"zone/record",
             &[1, 1, 5, 1, 1, 0, 0],
         ]
-        .concat();
+        .concat()
+    }
+
+    /// What stands on disks today must be readable for ever.
+    #[test]
+    fn the_first_version_stays_readable() {
+        let hold = Hold { noted_by: None, ..*full_host().hold.unwrap() };
+        let known_then = HostState { hold: Some(Box::new(hold)), feeds: None, ..full_host() };
+        assert_eq!(to_host(&first_version(), &mut DeviceNames::default()), Ok(known_then));
+    }
+
+    #[test]
+    fn the_second_version_never_changes() {
+        let tail: [&[u8]; 9] = [
+            &[1, 6],
+            b"laptop",
+            &[1, 3],
+            b"lte",
+            &[1, 8, 1, 3],
+            b"lte",
+            &[1, 203, 0, 113, 7, 0, 6, 1],
+            b"fedcba9876543210",
+            &[1, 7, 1],
+        ];
+        let mut bytes = [first_version(), tail.concat()].concat();
+        bytes[0] = 2;
         assert_eq!(from_host(&full_host()), bytes);
     }
 }
