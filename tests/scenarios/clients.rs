@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use nicgate_tests::fake_cloudflare::{FakeCloudflare, Mishap, TOKEN, ZONE_ID};
+use nicgate_tests::fake::cloudflare::{Cloudflare, TOKEN, ZONE_ID};
+use nicgate_tests::fake::{Fake, Mishap, Said};
 use nicgate_tests::{Folder, House, PLAIN, has, run, text, tool};
 
 /// The URL of an update at `house`, over TLS.
@@ -283,9 +284,8 @@ fn inadyn_ends_by_itself_when_its_password_is_wrong() {
 #[test]
 fn inadyn_waits_while_the_provider_is_in_trouble_and_is_served_afterwards() {
     let Some(inadyn) = Inadyn::new("inadyn-trouble") else { return };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let fake = runtime.block_on(FakeCloudflare::start());
-    fake.then(Mishap::Answers { status: 503, retry_after: Some(30), body: "" });
+    let fake = Fake::start_apart(Cloudflare::default());
+    fake.then(Mishap::Says(Said::empty(503).with("retry-after", "30")));
     let embedded = "type = \"embedded\"";
     let cloudflare = format!(
         "type = \"cloudflare\"\nzone_id = \"{ZONE_ID}\"\napi_token = \"{TOKEN}\"\nendpoint = \"{}\"",

@@ -7,8 +7,9 @@ use nicgate::provider::send::{Mask, Sender, Unbounded};
 use nicgate::provider::{Class, HostJob, Job, Moment, Outcome, ProviderSettings, Setting, kind};
 use nicgate_logic::state::Applied;
 use nicgate_protocol::{AddressSet, Hostname, Secret};
-use nicgate_tests::fake_cloudflare::{FakeCloudflare, Mishap, TOKEN, ZONE, ZONE_ID};
-use serde_json::{Value, json};
+use nicgate_tests::fake::cloudflare::{Cloudflare, TOKEN, ZONE, ZONE_ID};
+use nicgate_tests::fake::{Fake, Mishap, Record, Said};
+use serde_json::json;
 
 const HOST: &str = "nas.home.test";
 
@@ -21,7 +22,7 @@ struct Ended {
 
 /// One host at the fake, with what is remembered between changes.
 struct Bench {
-    fake: FakeCloudflare,
+    fake: Fake,
     sender: Sender,
     settings: ProviderSettings,
     before: Option<Applied>,
@@ -29,8 +30,8 @@ struct Bench {
 }
 
 impl Bench {
-    async fn new() -> Self {
-        let fake = FakeCloudflare::start().await;
+    fn new() -> Self {
+        let fake = Fake::start(Cloudflare::default());
         let mut settings = ProviderSettings::new("cloud", kind("cloudflare").unwrap());
         settings.endpoint = Some(fake.endpoint());
         settings.set("api_token", Setting::Secret(Secret::new(TOKEN.to_owned())));
@@ -87,14 +88,17 @@ fn addresses(text: &str) -> AddressSet {
 
 #[tokio::test]
 async fn the_first_change_costs_three_calls_later_ones_one_and_none_without_a_change() {
-    let mut bench = Bench::new().await;
+    let mut bench = Bench::new();
     assert_eq!(bench.confirm("192.0.2.1").await.len(), 3);
     for last in 2..6 {
         assert_eq!(bench.confirm(&format!("192.0.2.{last}")).await.len(), 1);
     }
     assert_eq!(bench.confirm("192.0.2.5").await.len(), 0);
     assert_eq!(bench.confirm("192.0.2.5,2001:db8::1").await.len(), 2, "a new family is looked for first");
-    assert_eq!(bench.confirm("192.0.2.6,2001:db8::2").await, [format!("POST /zones/{ZONE_ID}/dns_records/batch")]);
+    assert_eq!(
+        bench.confirm("192.0.2.6,2001:db8::2").await,
+        [format!("POST /client/v4/zones/{ZONE_ID}/dns_records/batch")]
+    );
     assert_eq!(bench.confirm("192.0.2.6,2001:db8::3").await.len(), 1);
     assert_eq!(bench.confirm("").await.len(), 2);
     assert!(bench.fake.records(HOST).is_empty());
@@ -102,40 +106,40 @@ async fn the_first_change_costs_three_calls_later_ones_one_and_none_without_a_ch
 
 #[tokio::test]
 async fn with_a_zone_id_the_first_change_costs_two_calls() {
-    let mut bench = Bench::new().await;
+    let mut bench = Bench::new();
     bench.settings.set("zone_id", Setting::Text(ZONE_ID.to_owned()));
     assert_eq!(bench.confirm("192.0.2.1,2001:db8::1").await.len(), 2);
 }
 
 #[tokio::test]
 async fn what_was_set_by_hand_stays() {
-    let mut bench = Bench::new().await;
+    let mut bench = Bench::new();
     let by_hand = json!({"proxied": true, "comment": "the box in the cellar", "tags": ["owner:me"]});
-    bench.fake.put("A", HOST, "192.0.2.200", &by_hand);
+    bench.fake.put_by_hand(Record::new(HOST, "A", "192.0.2.200").with(by_hand.clone()));
     bench.confirm("192.0.2.1").await;
     bench.confirm("192.0.2.2").await;
     let record = &bench.fake.records(HOST)[0];
-    assert_eq!((&record["proxied"], &record["ttl"]), (&json!(true), &json!(1)));
-    assert_eq!((&record["comment"], &record["tags"]), (&by_hand["comment"], &by_hand["tags"]));
+    assert_eq!((&record.extra["proxied"], record.ttl), (&json!(true), 1));
+    assert_eq!((&record.extra["comment"], &record.extra["tags"]), (&by_hand["comment"], &by_hand["tags"]));
     bench.settings.set("proxied", Setting::Flag(false));
     bench.confirm("192.0.2.3").await;
-    assert_eq!(bench.fake.records(HOST)[0]["proxied"], json!(false));
+    assert_eq!(bench.fake.records(HOST)[0].extra["proxied"], json!(false));
 }
 
 #[tokio::test]
 async fn a_record_that_somebody_removed_is_made_again() {
-    let mut bench = Bench::new().await;
-    let id = bench.fake.put("A", HOST, "192.0.2.200", &Value::Null);
+    let mut bench = Bench::new();
+    bench.fake.put_by_hand(Record::new(HOST, "A", "192.0.2.200"));
     bench.confirm("192.0.2.1").await;
-    bench.fake.lose(&id);
+    bench.fake.zone(|zone| zone.remove_all(HOST, "A"));
     assert_eq!(bench.confirm("192.0.2.2").await.len(), 3, "the lost one, a look, the new one");
     assert_eq!(bench.confirm("192.0.2.3").await.len(), 1);
 }
 
 #[tokio::test]
 async fn a_cname_in_the_way_is_refused_in_words() {
-    let mut bench = Bench::new().await;
-    bench.fake.put("CNAME", HOST, "elsewhere.test", &Value::Null);
+    let mut bench = Bench::new();
+    bench.fake.put_by_hand(Record::new(HOST, "CNAME", "elsewhere.test"));
     let pushed = bench.push("192.0.2.1").await;
     let Outcome::Refused { class: Class::Invalid, code, text, .. } = pushed.outcome else { panic!("{pushed:?}") };
     assert_eq!(&*code, "81054");
@@ -144,38 +148,31 @@ async fn a_cname_in_the_way_is_refused_in_words() {
 
 #[tokio::test]
 async fn a_wrong_token_is_refused_and_never_shown() {
-    let mut bench = Bench::new().await;
+    let mut bench = Bench::new();
     bench.settings.set("api_token", Setting::Secret(Secret::new("wrong-token".to_owned())));
     let pushed = bench.push("192.0.2.1").await;
     assert!(matches!(pushed.outcome, Outcome::Refused { class: Class::Auth, .. }), "{pushed:?}");
-    bench.fake.then(Mishap::Answers {
-        status: 403,
-        retry_after: None,
-        body: r#"{"success":false,"errors":[{"code":9109,"message":"wrong-token is not a token"}]}"#,
-    });
+    let told = json!({"success": false, "errors": [{"code": 9109, "message": "wrong-token is not a token"}]});
+    bench.fake.then(Mishap::Says(Said::json(403, &told)));
     let pushed = format!("{:?}", bench.push("192.0.2.1").await);
     assert!(!pushed.contains("wrong-token") && pushed.contains("***"), "{pushed}");
 }
 
 #[tokio::test]
 async fn a_provider_that_misbehaves_leaves_the_change_unconfirmed_and_the_next_push_makes_it() {
-    let answers = |status, retry_after, body| Mishap::Answers { status, retry_after, body };
-    let html = "<html><h1>502 Bad Gateway</h1></html>";
+    let says = |status, body| Mishap::Says(Said::json(status, &body));
+    let throttled = json!({"success": false, "errors": [{"code": 971, "message": "wait"}]});
     for (mishap, wanted, patience) in [
-        (
-            answers(429, Some(17), r#"{"success":false,"errors":[{"code":971,"message":"wait"}]}"#),
-            Class::Rate,
-            Some(17),
-        ),
-        (answers(500, None, r#"{"success":false,"errors":[]}"#), Class::Down, None),
-        (answers(502, None, html), Class::Down, None),
-        (answers(200, None, html), Class::Down, None),
-        (answers(200, None, r#"{"success":true,"result":{"id":"0"#), Class::Bug, None),
-        (answers(301, None, ""), Class::Bug, None),
+        (Mishap::Says(Said::json(429, &throttled).with("retry-after", "17")), Class::Rate, Some(17)),
+        (says(500, json!({"success": false, "errors": []})), Class::Down, None),
+        (Mishap::Says(Said::html(502)), Class::Down, None),
+        (Mishap::Says(Said::html(200)), Class::Down, None),
+        (Mishap::Says(Said::text(200, r#"{"success":true,"result":{"id":"0"#)), Class::Bug, None),
+        (Mishap::Says(Said::empty(301)), Class::Bug, None),
         (Mishap::SendsHalf, Class::Down, None),
-        (Mishap::CutsAfterWrite, Class::Down, None),
+        (Mishap::CutsAfter, Class::Down, None),
     ] {
-        let mut bench = Bench::new().await;
+        let mut bench = Bench::new();
         bench.confirm("192.0.2.1,2001:db8::1").await;
         bench.fake.then(mishap.clone());
         let pushed = bench.push("192.0.2.2,2001:db8::2").await;
@@ -190,8 +187,8 @@ async fn a_provider_that_misbehaves_leaves_the_change_unconfirmed_and_the_next_p
 #[tokio::test]
 async fn a_lost_answer_is_found_out_whatever_is_wanted_next() {
     for next in ["192.0.2.1", "192.0.2.2", "192.0.2.3", ""] {
-        for mishap in [Mishap::CutsAfterWrite, Mishap::SendsHalf] {
-            let mut bench = Bench::new().await;
+        for mishap in [Mishap::CutsAfter, Mishap::SendsHalf] {
+            let mut bench = Bench::new();
             bench.confirm("192.0.2.1").await;
             bench.fake.then(mishap);
             let pushed = bench.push("192.0.2.2").await;
@@ -205,15 +202,9 @@ async fn a_lost_answer_is_found_out_whatever_is_wanted_next() {
 
 #[tokio::test]
 async fn a_lost_answer_to_the_first_record_makes_no_second_one() {
-    let mut bench = Bench::new().await;
+    let mut bench = Bench::new();
     bench.settings.set("zone_id", Setting::Text(ZONE_ID.to_owned()));
-    let look = Mishap::Answers {
-        status: 200,
-        retry_after: None,
-        body: r#"{"success":true,"errors":[],"messages":[],"result":[]}"#,
-    };
-    bench.fake.then(look);
-    bench.fake.then(Mishap::CutsAfterWrite);
+    bench.fake.then_at_write(Mishap::CutsAfter);
     let pushed = bench.push("192.0.2.1").await;
     assert!(matches!(pushed.outcome, Outcome::Unconfirmed { maybe_written: true, .. }), "{pushed:?}");
     bench.fake.calls();
@@ -232,7 +223,7 @@ async fn a_certificate_that_nobody_vouches_for_gets_no_token() {
         .with_single_cert(vec![certified.cert.der().clone()], key)
         .unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let mut bench = Bench::new().await;
+    let mut bench = Bench::new();
     bench.settings.endpoint = Some(format!("https://localhost:{}", listener.local_addr().unwrap().port()));
     let serving = tokio::spawn(async move {
         let (stream, _) = listener.accept().await.unwrap();

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use nicgate_tests::fake_cloudflare::{FakeCloudflare, TOKEN, ZONE_ID};
+use nicgate_tests::fake::Fake;
+use nicgate_tests::fake::cloudflare::{Cloudflare, TOKEN, ZONE_ID};
 use nicgate_tests::program::{Served, Site};
 use nicgate_tests::{Folder, House, PLAIN, Request, program, run, text, wire};
 use serde_json::Value;
@@ -195,7 +196,7 @@ fn devices_zones_and_ttls_change_while_it_runs() {
 
 #[test]
 fn a_zone_moves_to_another_provider_which_hears_of_what_is_there() {
-    let fake = FakeCloudflare::start_apart();
+    let fake = Fake::start_apart(Cloudflare::default());
     let house = House::new("moves");
     assert_eq!(house.update("hostname=a.home.test,b.home.test&myip=192.0.2.1").status, 200);
     let cloud = format!(

@@ -4,13 +4,14 @@
 use std::net::TcpStream;
 use std::time::Duration;
 
-use nicgate_tests::fake_cloudflare::{FakeCloudflare, TOKEN, ZONE_ID};
+use nicgate_tests::fake::Fake;
+use nicgate_tests::fake::cloudflare::{Cloudflare, TOKEN, ZONE_ID};
 use nicgate_tests::wire::{self, Connection};
 use nicgate_tests::{Answer, House, PLAIN, Request, Stopwatch};
 use serde_json::Value;
 
 /// [`PLAIN`], and `cloud.test` at a fake provider; `server` goes into `[server]`.
-fn with_cloud(fake: &FakeCloudflare, server: &str) -> String {
+fn with_cloud(fake: &Fake, server: &str) -> String {
     format!(
         r#"{server}
 {PLAIN}
@@ -40,7 +41,7 @@ fn update(house: &House, device: &str, query: &str) -> Request {
 }
 
 /// Updates under way, one connection each, with the provider asked for all of them.
-fn under_way(house: &House, fake: &FakeCloudflare, count: usize) -> Vec<Connection> {
+fn under_way(house: &House, fake: &Fake, count: usize) -> Vec<Connection> {
     let connections = (0..count).map(|number| {
         let mut connection = Connection::secure(house.https(), &house.ca());
         let request = update(house, "far", &format!("hostname=h{number}.cloud.test&myip=192.0.2.1"));
@@ -56,7 +57,7 @@ fn under_way(house: &House, fake: &FakeCloudflare, count: usize) -> Vec<Connecti
 
 #[test]
 fn stopping_closes_idle_connections_and_answers_who_waits() {
-    let fake = FakeCloudflare::start_apart();
+    let fake = Fake::start_apart(Cloudflare::of("cloud.test"));
     let mut house = House::with("stop", &with_cloud(&fake, "reply_deadline = \"3s\""));
     let server = house.https();
     fake.falls_silent();
@@ -82,7 +83,7 @@ fn stopping_closes_idle_connections_and_answers_who_waits() {
 
 #[test]
 fn an_update_that_is_under_way_is_finished_before_the_gateway_stops() {
-    let fake = FakeCloudflare::start_apart();
+    let fake = Fake::start_apart(Cloudflare::of("cloud.test"));
     let mut house = House::with("finish", &with_cloud(&fake, ""));
     fake.falls_silent();
     let mut waiting = under_way(&house, &fake, 3);
@@ -101,7 +102,7 @@ fn an_update_that_is_under_way_is_finished_before_the_gateway_stops() {
 
 #[test]
 fn even_a_patient_gateway_answers_everybody_before_it_stops() {
-    let fake = FakeCloudflare::start_apart();
+    let fake = Fake::start_apart(Cloudflare::of("cloud.test"));
     let mut house = House::with("patient", &with_cloud(&fake, "reply_deadline = \"60s\""));
     fake.falls_silent();
     let mut waiting = under_way(&house, &fake, 2);
@@ -144,7 +145,7 @@ fn what_is_too_long_is_told_so() {
 
 #[test]
 fn one_source_has_its_share_of_connections_and_no_more() {
-    let fake = FakeCloudflare::start_apart();
+    let fake = Fake::start_apart(Cloudflare::of("cloud.test"));
     let house = House::with("share", &with_cloud(&fake, "max_connections_per_source = 3"));
     fake.falls_silent();
     let mut waiting = under_way(&house, &fake, 3);
@@ -315,7 +316,7 @@ fn strangers_do_not_fill_the_log() {
 
 #[test]
 fn no_secret_is_in_any_line() {
-    let fake = FakeCloudflare::start_apart();
+    let fake = Fake::start_apart(Cloudflare::of("cloud.test"));
     let house = House::with("canary", &with_cloud(&fake, "plain_listen = [\"127.0.0.1:0\"]"));
     let (password, key) = (house.password("far"), house.key("far"));
     let basic = house.basic("far");

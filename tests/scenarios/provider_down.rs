@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
-use nicgate_tests::fake_cloudflare::{FakeCloudflare, TOKEN, ZONE_ID};
+use nicgate_tests::fake::Fake;
+use nicgate_tests::fake::cloudflare::{Cloudflare, TOKEN, ZONE_ID};
 use nicgate_tests::wire::Connection;
 use nicgate_tests::{Answer, House, Request, Stopwatch, program, run, text};
 
 /// `home.test` at one fake, `other.test` at another, `own.test` at home. Limits are on: nobody may run into them.
-fn house(name: &str, fake: &FakeCloudflare, other: &FakeCloudflare, token: &str) -> House {
+fn house(name: &str, fake: &Fake, other: &Fake, token: &str) -> House {
     let sections = format!(
         r#"reply_deadline = "1s"
 
@@ -55,8 +56,8 @@ hosts = ["a.home.test", "b.home.test", "a.other.test", "a.own.test"]
 }
 
 struct Story {
-    fake: FakeCloudflare,
-    other: FakeCloudflare,
+    fake: Fake,
+    other: Fake,
     house: House,
 }
 
@@ -66,7 +67,7 @@ impl Story {
     }
 
     fn with_token(name: &str, token: &str) -> Self {
-        let (fake, other) = (FakeCloudflare::start_apart(), FakeCloudflare::start_apart());
+        let (fake, other) = (Fake::start_apart(Cloudflare::default()), Fake::start_apart(Cloudflare::of("other.test")));
         let house = house(name, &fake, &other, token);
         Self { fake, other, house }
     }

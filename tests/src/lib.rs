@@ -5,7 +5,7 @@
 //! `NICGATE_TESTS_COMPLETE` is set, as `tests/run` does after installing them.
 #![forbid(unsafe_code)]
 
-pub mod fake_cloudflare;
+pub mod fake;
 pub mod program;
 pub mod signing;
 pub mod wire;
