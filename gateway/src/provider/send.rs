@@ -34,7 +34,7 @@ pub const USER_AGENT: &str = concat!("nicgate/", env!("CARGO_PKG_VERSION"), " (+
 
 /// Until a connection stands.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
-/// From the first byte sent to the last one received.
+/// From the first byte sent to the last one received, unless told otherwise.
 const CALL_DEADLINE: Duration = Duration::from_secs(20);
 /// The longest body read; only lists of zones come near it.
 const LONGEST_BODY: usize = 2 << 20;
@@ -121,6 +121,8 @@ impl<F: Fn() -> Moment + Send + Sync> Outside for Unbounded<F> {
 #[derive(Clone, Debug)]
 pub struct Sender {
     client: reqwest::Client,
+    /// From the first byte sent to the last one received.
+    deadline: Duration,
 }
 
 impl Sender {
@@ -167,14 +169,19 @@ impl Sender {
             .tls_backend_preconfigured(tls)
             .user_agent(USER_AGENT)
             .connect_timeout(CONNECT_DEADLINE)
-            .timeout(CALL_DEADLINE)
             .redirect(Redirects::none())
             .referer(false)
             .no_proxy()
             .dns_resolver(Arc::new(Resolver))
             .build()
             .map_err(SenderError::Http)?;
-        Ok(Self { client })
+        Ok(Self { client, deadline: CALL_DEADLINE })
+    }
+
+    /// The same, with another patience for each HTTP call than the usual 20 seconds.
+    #[must_use]
+    pub fn waiting_at_most(self, deadline: Duration) -> Self {
+        Self { deadline, ..self }
     }
 
     /// Carries a conversation about `hosts` hosts to its end.
@@ -248,7 +255,7 @@ impl Sender {
             let why = "link-local addresses are out of bounds".to_owned();
             return Heard::Silence(Silence { why, was_sent: false });
         }
-        let mut request = self.client.request(call.method, call.url).body(call.body);
+        let mut request = self.client.request(call.method, call.url).timeout(self.deadline).body(call.body);
         for (name, value) in call.headers {
             request = request.header(name, value);
         }
