@@ -102,7 +102,9 @@ impl Api for Account {
         let sets = body.as_array().ok_or_else(|| Trouble::unknown("the list of records cannot be read"))?;
         let mut page = Page::default();
         for set in sets {
-            let (Some(name), Some(kind)) = (set["rrset_name"].as_str(), set["rrset_type"].as_str()) else { continue };
+            let (Some(name), Some(kind)) = (set["rrset_name"].as_str(), set["rrset_type"].as_str()) else {
+                return Err(Trouble::unknown("the list of records cannot be read"));
+            };
             let name = absolute(name, ask.zone);
             if matches!(kind, "CNAME" | "ALIAS") {
                 page.obstacles.push((name.clone(), format!("the name has a {kind} record")));
