@@ -4,7 +4,8 @@
 use std::process::Command;
 use std::time::Duration;
 
-use nicgate_tests::fake_cloudflare::{FakeCloudflare, TOKEN};
+use nicgate_tests::fake::Fake;
+use nicgate_tests::fake::cloudflare::{Cloudflare, TOKEN};
 use nicgate_tests::signing::{Parts, Pen, Scheme};
 use nicgate_tests::{House, Request, program, run, text};
 use serde_json::Value;
@@ -213,7 +214,7 @@ fn a_replay_is_no_sign_of_life_and_rolls_nothing_back() {
 
 #[test]
 fn fail_over_is_pushed_to_a_provider() {
-    let fake = FakeCloudflare::start_apart();
+    let fake = Fake::start_apart(Cloudflare::default());
     let provider = format!("type = \"cloudflare\"\nendpoint = \"{}\"\napi_token = \"{TOKEN}\"", fake.endpoint());
     let house = House::with("failover-push", &SECTIONS.replace("type = \"embedded\"", &provider));
     assert_eq!(says(&house, "fiber", "192.0.2.1"), "good 192.0.2.1");

@@ -4,7 +4,8 @@
 use std::process::Command;
 use std::time::Duration;
 
-use nicgate_tests::fake_cloudflare::{FakeCloudflare, TOKEN};
+use nicgate_tests::fake::Fake;
+use nicgate_tests::fake::cloudflare::{Cloudflare, TOKEN};
 use nicgate_tests::{House, PLAIN, program, run, text};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -106,7 +107,7 @@ fn a_shorter_cool_down_in_the_file_counts_at_once() {
 
 #[test]
 fn the_end_of_a_pin_is_pushed_to_a_provider() {
-    let fake = FakeCloudflare::start_apart();
+    let fake = Fake::start_apart(Cloudflare::default());
     let provider = format!("type = \"cloudflare\"\nendpoint = \"{}\"\napi_token = \"{TOKEN}\"", fake.endpoint());
     let house = House::with("pin-push", &PLAIN.replace("type = \"embedded\"", &provider));
     assert_eq!(update(&house, "192.0.2.1"), "good 192.0.2.1");

@@ -80,6 +80,7 @@ macro_rules! fakes {
 
 fakes! {
     cloudflare,
+    gandi,
 }
 
 /// One vendor's API, as the vendor describes it.

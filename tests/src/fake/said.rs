@@ -76,6 +76,8 @@ pub enum Mishap {
     Mute,
     /// Does what was asked, and says nothing until the caller gives up.
     MuteAfter,
+    /// None: does what was asked and answers.
+    None,
     /// Says this instead, and does nothing.
     Says(Said),
     /// Does what was asked, announces the whole answer, sends half of it and cuts the connection.

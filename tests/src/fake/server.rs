@@ -260,7 +260,7 @@ impl Fake {
             said
         };
         let reaction = match mishap {
-            None => Reaction::Says(answer()),
+            None | Some(Mishap::None) => Reaction::Says(answer()),
             Some(Mishap::Cuts) => Reaction::Cuts,
             Some(Mishap::CutsAfter) => {
                 answer();
@@ -272,7 +272,10 @@ impl Fake {
                 Reaction::Mute
             }
             Some(Mishap::Says(said)) => Reaction::Says(said),
-            Some(Mishap::SendsHalf) => Reaction::SaysHalf(answer()),
+            Some(Mishap::SendsHalf) => match answer() {
+                said if said.body.is_empty() => Reaction::Cuts, // nothing has no half
+                said => Reaction::SaysHalf(said),
+            },
         };
         self.book().mistakes.extend(asked.mistakes());
         reaction

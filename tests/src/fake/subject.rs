@@ -98,6 +98,8 @@ pub struct Traits {
     /// The program of `tests/oracles` that holds an opinion on the signature of every request: it gets
     /// `{"requests": [{method, url, headers, body}, …]}` and answers `{"mistakes": […]}`.
     pub oracle: Option<&'static str>,
+    /// Programs that the other side is made of, where it is no fake; without them its stories are skipped.
+    pub needs: &'static [&'static str],
 }
 
 /// What a vendor can remove.
@@ -133,5 +135,6 @@ impl Traits {
         unknown_zone: Some(Class::NoZone),
         throttled: || Said::text(429, "Too Many Requests"),
         oracle: None,
+        needs: &[],
     };
 }
