@@ -43,11 +43,9 @@ impl Window {
         Self { calls, per: Duration::from_secs(seconds) }
     }
 
-    /// What may go at once after a rest. The rest of `calls` is the refill: half and half, but for a long window at
-    /// least a whole conversation, since nobody waits for its second half.
+    /// What may go at once after a rest: half. The other half is the refill.
     fn burst(self) -> u32 {
-        let half = self.calls.max(1).div_ceil(2);
-        if self.per > PATIENCE { half.max(self.calls.clamp(1, LONGEST_CONVERSATION)) } else { half }
+        self.calls.max(1).div_ceil(2)
     }
 
     /// The time in which one call comes back. Any interval of the length `per` sees at most `burst + per / pace`
@@ -89,11 +87,11 @@ impl Budget {
         &self.windows
     }
 
-    /// How long a conversation under this budget waits for its next call before it is given up. A window that holds
-    /// less than a conversation is waited for, however long that takes: beginning again would not help.
+    /// How long a conversation under this budget waits for its next call before it is given up. A window of which a
+    /// burst holds less than a conversation is waited for however long that takes: beginning again would not help.
     #[must_use]
     pub fn patience(&self) -> Duration {
-        let is_narrow = |window: &&Window| window.calls < LONGEST_CONVERSATION;
+        let is_narrow = |window: &&Window| window.burst() < LONGEST_CONVERSATION;
         self.windows.iter().filter(is_narrow).map(|window| window.pace()).fold(PATIENCE, Duration::max)
     }
 }
