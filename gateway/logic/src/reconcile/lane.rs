@@ -8,11 +8,10 @@ use nicgate_protocol::{AddressSet, Hostname};
 use super::budget::LONGEST_CONVERSATION;
 use super::gate::{AUTH_PAUSES, doubling, pause};
 use super::{Class, End, Item, Push, Want};
+use crate::state::Applied;
 
 /// How long a refused host rests before it is asked for again, unless something changes before.
 const REFUSED_PAUSE: Duration = Duration::from_secs(3600);
-/// Of pushes without a known end, so many are remembered per host.
-const MOST_DOUBTED: usize = 8;
 
 /// One host that the provider has not confirmed yet.
 #[derive(Debug)]
@@ -65,7 +64,7 @@ impl Pending {
         if self.doubted.contains(&pushed) {
             return;
         }
-        if self.doubted.len() == MOST_DOUBTED {
+        if self.doubted.len() == Applied::MOST_DOUBTED {
             self.doubted.remove(0);
         }
         self.doubted.push(pushed);
