@@ -21,14 +21,13 @@ use nicgate_protocol::{AddressSet, Hostname};
 use self::account::Account;
 use self::lane::{Lane, Pending};
 use crate::Now;
+use crate::budget::Budget;
 use crate::limits::FedClock;
 
-pub use self::budget::{Budget, Window};
-
 mod account;
-mod budget;
 mod gate;
 mod lane;
+mod meter;
 
 /// Pushes of one account at the same time.
 pub const PUSHES_PER_ACCOUNT: usize = 16;
@@ -258,7 +257,7 @@ impl Reconcile {
         for settings in lanes {
             let LaneSettings { provider, account, budget, hosts_at_once } = settings;
             let all = budgets.entry(*account).or_default();
-            *all = budget.windows().iter().fold(std::mem::take(all), |all, window| all.and(*window));
+            *all = all.and(budget);
             let new = || Lane::new(*account, *hosts_at_once);
             let lane = self.lanes.entry(Arc::clone(provider)).or_insert_with(new);
             (lane.account, lane.hosts_at_once, lane.is_gone) = (*account, *hosts_at_once, false);

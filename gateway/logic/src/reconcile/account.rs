@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use nicgate_protocol::Hostname;
 
-use super::budget::{Budget, Meter};
 use super::gate::Gate;
+use super::meter::{self, Meter};
 use super::{PUSHES_PER_ACCOUNT, Push};
 use crate::Now;
+use crate::budget::Budget;
 use crate::limits::FedClock;
 
 /// A conversation that was told when its next call may go takes it by then; for so long new pushes stand back.
@@ -77,7 +78,7 @@ impl Account {
     }
 
     pub(super) fn patience(&self) -> Duration {
-        self.meter.budget().patience()
+        meter::patience(self.meter.budget())
     }
 
     /// Pays the first call of a push that may need `calls`. `false`: not now, and [`Self::ready_at`] says when.

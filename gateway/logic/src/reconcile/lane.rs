@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use nicgate_protocol::{AddressSet, Hostname};
 
-use super::budget::LONGEST_CONVERSATION;
 use super::gate::{AUTH_PAUSES, doubling, pause};
+use super::meter::LONGEST_CONVERSATION;
 use super::{Class, End, Item, Push, Want};
 use crate::state::Applied;
 

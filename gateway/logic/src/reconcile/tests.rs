@@ -1,6 +1,7 @@
 use nicgate_protocol::Timestamp;
 
 use super::*;
+use crate::budget::Window;
 
 const ME: &str = "cloud";
 
@@ -25,10 +26,14 @@ fn want(last: u8, number: u64) -> Want {
     Want { zone, desired: addresses(last), number, applied: AddressSet::EMPTY, doubted: Vec::new() }
 }
 
+fn only(calls: u32, seconds: u64) -> Budget {
+    Budget { windows: vec![Window::new(calls, seconds)].into() }
+}
+
 /// A provider with an account of its own.
 fn lane(name: &str) -> LaneSettings {
     let account = name.bytes().map(u64::from).sum();
-    LaneSettings { provider: name.into(), account, budget: Budget::UNLIMITED, hosts_at_once: 1 }
+    LaneSettings { provider: name.into(), account, budget: Budget::default(), hosts_at_once: 1 }
 }
 
 fn plan_of(lanes: &[LaneSettings]) -> Reconcile {
@@ -401,7 +406,7 @@ fn twins(budget: Budget) -> Reconcile {
 
 #[test]
 fn patience_asked_of_one_provider_holds_for_all_that_share_its_credential() {
-    let mut plan = twins(Budget::UNLIMITED);
+    let mut plan = twins(Budget::default());
     for name in ["one", "two", ME] {
         plan.want(name, &host(1), want(1, 1), seconds(0));
     }
@@ -420,7 +425,7 @@ fn patience_asked_of_one_provider_holds_for_all_that_share_its_credential() {
 
 #[test]
 fn no_budget_no_push_and_it_is_known_when_there_is() {
-    let mut plan = twins(Budget::UNLIMITED.and(Window::new(2, 10)));
+    let mut plan = twins(only(2, 10));
     for index in 0..3 {
         plan.want("one", &host(index), want(1, 1), seconds(0));
         plan.want("two", &host(index), want(1, 1), seconds(0));
@@ -440,7 +445,7 @@ fn no_budget_no_push_and_it_is_known_when_there_is() {
 
 #[test]
 fn a_reload_gives_no_spent_budget_back() {
-    let settings = [LaneSettings { budget: Budget::UNLIMITED.and(Window::new(1, 10)), ..lane(ME) }];
+    let settings = [LaneSettings { budget: only(1, 10), ..lane(ME) }];
     let mut plan = plan_of(&settings);
     plan.want(ME, &host(1), want(1, 1), seconds(0));
     let push = plan.next(seconds(0)).unwrap();
@@ -453,7 +458,7 @@ fn a_reload_gives_no_spent_budget_back() {
 
 #[test]
 fn what_was_begun_gets_its_next_call_before_anything_new_starts() {
-    let mut plan = twins(Budget::UNLIMITED.and(Window::new(2, 10)));
+    let mut plan = twins(only(2, 10));
     for index in 0..5 {
         plan.want("two", &host(index), want(1, 1), seconds(0));
     }
@@ -468,9 +473,9 @@ fn what_was_begun_gets_its_next_call_before_anything_new_starts() {
 
 #[test]
 fn a_conversation_that_could_not_be_afforded_comes_back_when_it_can_be() {
-    let mut plan = plan_of(&[LaneSettings { budget: Budget::UNLIMITED.and(Window::new(20, 36_000)), ..lane(ME) }]);
+    let mut plan = plan_of(&[LaneSettings { budget: only(40, 36_000), ..lane(ME) }]);
     // Others have spent it all but for one call.
-    for _ in 0..9 {
+    for _ in 0..19 {
         assert_eq!(plan.permit(ME, seconds(0)), Ok(()));
     }
     plan.want(ME, &host(1), want(1, 1), seconds(0));
@@ -493,7 +498,7 @@ fn a_conversation_that_could_not_be_afforded_comes_back_when_it_can_be() {
 
 #[test]
 fn a_host_that_changes_all_the_time_keeps_fifty_quiet_ones_waiting_for_one_call_each() {
-    let mut plan = twins(Budget::UNLIMITED.and(Window::new(6, 60)));
+    let mut plan = twins(only(6, 60));
     let mut ends = BTreeMap::new();
     for index in 0..50 {
         plan.want(if index % 2 == 0 { "one" } else { "two" }, &host(index), want(1, 1), seconds(0));
@@ -518,7 +523,7 @@ fn a_host_that_changes_all_the_time_keeps_fifty_quiet_ones_waiting_for_one_call_
 
 #[test]
 fn one_lane_of_an_account_does_not_starve_another() {
-    let mut plan = twins(Budget::UNLIMITED.and(Window::new(1, 10)));
+    let mut plan = twins(only(1, 10));
     let mut served = BTreeMap::<_, u32>::new();
     for second in 0..5000u64 {
         // Eleven hosts that change all the time, ten of them in the lane that comes first by its name.

@@ -1,4 +1,4 @@
-//! How many calls an account may make: windows as providers state them, kept by GCRA (`governor`).
+//! Keeps the budget of an account, by GCRA (`governor`).
 //!
 //! A plain token bucket of `calls` that refills within `per` lets nearly twice as many through right after a rest.
 //! Here a burst and its refill share one window, so that *no* interval of the length `per` sees more than `calls`.
@@ -6,7 +6,6 @@
 //! Counted where calls leave, from the start of the program: what an earlier run has spent is not known, and then the
 //! provider's own "too many" is what holds us back.
 
-use std::borrow::Cow;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,81 +18,31 @@ use governor::state::{NotKeyed, StateStore};
 use governor::{Quota, RateLimiter};
 
 use crate::Now;
+use crate::budget::{Budget, Window};
 use crate::limits::FedClock;
 
-/// The longest honest conversation with a provider has so many calls.
-pub(super) const LONGEST_CONVERSATION: u32 = 8;
+/// The longest honest conversations with a provider have about so many calls.
+pub(super) const LONGEST_CONVERSATION: u32 = 16;
 /// How long a conversation waits for its next call, at most. Whatever a budget holds back for longer is better begun
 /// again later.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// At most so many calls in any interval of this length.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
-    /// How many; 0 counts as 1.
-    pub calls: u32,
-    /// How long.
-    pub per: Duration,
+/// What may go at once after a rest: half. The other half is the refill.
+fn burst(window: &Window) -> u32 {
+    window.calls.max(1).div_ceil(2)
 }
 
-impl Window {
-    /// `calls` in any interval of so many seconds.
-    #[must_use]
-    pub const fn new(calls: u32, seconds: u64) -> Self {
-        Self { calls, per: Duration::from_secs(seconds) }
-    }
-
-    /// What may go at once after a rest: half. The other half is the refill.
-    fn burst(self) -> u32 {
-        self.calls.max(1).div_ceil(2)
-    }
-
-    /// The time in which one call comes back. Any interval of the length `per` sees at most `burst + per / pace`
-    /// calls, rounded down; `pace` is the shortest for which that is `calls`.
-    fn pace(self) -> Duration {
-        self.per / (self.calls.max(1) - self.burst() + 1) + Duration::from_nanos(1)
-    }
+/// The time in which one call comes back. Any interval of the length `per` sees at most `burst + per / pace` calls,
+/// rounded down; this is the shortest pace for which that is `calls`.
+fn pace(window: &Window) -> Duration {
+    window.per / (window.calls.max(1) - burst(window) + 1) + Duration::from_nanos(1)
 }
 
-/// All windows that an account has to keep; none of them, and it is never held back.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Budget {
-    windows: Cow<'static, [Window]>,
-}
-
-impl Budget {
-    /// Nothing is known of any limit.
-    pub const UNLIMITED: Self = Self::of(&[]);
-
-    /// What a provider states.
-    #[must_use]
-    pub const fn of(windows: &'static [Window]) -> Self {
-        Self { windows: Cow::Borrowed(windows) }
-    }
-
-    /// The same and one window more, for instance an operator's own.
-    #[must_use]
-    pub fn and(mut self, window: Window) -> Self {
-        if !self.windows.contains(&window) {
-            self.windows.to_mut().push(window);
-            self.windows.to_mut().sort_by_key(|window| (window.per, window.calls));
-        }
-        self
-    }
-
-    /// The windows.
-    #[must_use]
-    pub fn windows(&self) -> &[Window] {
-        &self.windows
-    }
-
-    /// How long a conversation under this budget waits for its next call before it is given up. A window of which a
-    /// burst holds less than a conversation is waited for however long that takes: beginning again would not help.
-    #[must_use]
-    pub fn patience(&self) -> Duration {
-        let is_narrow = |window: &&Window| window.burst() < LONGEST_CONVERSATION;
-        self.windows.iter().filter(is_narrow).map(|window| window.pace()).fold(PATIENCE, Duration::max)
-    }
+/// How long a conversation under this budget waits for its next call before it is given up. A window of which a burst
+/// holds less than a conversation is waited for however long that takes: beginning again would not help.
+pub(super) fn patience(budget: &Budget) -> Duration {
+    let is_narrow = |window: &&Window| burst(window) < LONGEST_CONVERSATION;
+    budget.windows.iter().filter(is_narrow).map(pace).fold(PATIENCE, Duration::max)
 }
 
 /// Keeps a [`Budget`].
@@ -107,7 +56,7 @@ pub(super) struct Meter {
 impl Meter {
     /// A full budget. The clock may be fed by others as well.
     pub(super) fn new(budget: Budget, clock: &FedClock) -> Self {
-        let gauges = budget.windows.iter().map(|window| Gauge::new(*window, clock)).collect();
+        let gauges = budget.windows.iter().map(|window| Gauge::new(window, clock)).collect();
         Self { budget, gauges, clock: clock.clone() }
     }
 
@@ -144,10 +93,10 @@ struct Gauge {
 }
 
 impl Gauge {
-    fn new(window: Window, clock: &FedClock) -> Self {
-        let burst = NonZeroU32::new(window.burst()).unwrap_or(NonZeroU32::MIN);
+    fn new(window: &Window, clock: &FedClock) -> Self {
+        let burst = NonZeroU32::new(burst(window)).unwrap_or(NonZeroU32::MIN);
         // A pace is never zero, see there.
-        let quota = Quota::with_period(window.pace()).unwrap_or(Quota::per_second(burst)).allow_burst(burst);
+        let quota = Quota::with_period(pace(window)).unwrap_or(Quota::per_second(burst)).allow_burst(burst);
         let tally = Tally::default();
         Self { limiter: RateLimiter::new(quota, tally.clone(), clock.clone()), tally, burst: burst.get() }
     }
@@ -206,6 +155,10 @@ mod tests {
         Now { wall: Timestamp(0), uptime }
     }
 
+    fn only(window: Window) -> Budget {
+        Budget { windows: vec![window].into() }
+    }
+
     /// The most calls that any closed interval of this length saw.
     fn most_within(calls: &[Duration], per: Duration) -> usize {
         let mut from = 0;
@@ -228,8 +181,7 @@ mod tests {
                 .collect();
         for (seed, windows) in single.into_iter().chain([DESEC.to_vec()]).cycle().take(60).enumerate() {
             let mut dice = Dice(seed as u64);
-            let budget = windows.iter().fold(Budget::UNLIMITED, |budget, window| budget.and(*window));
-            let meter = Meter::new(budget, &FedClock::default());
+            let meter = Meter::new(Budget { windows: windows.clone().into() }, &FedClock::default());
             let mut now = Duration::from_millis(dice.below(10_000));
             let mut calls = Vec::new();
             for _ in 0..4000 {
@@ -255,7 +207,7 @@ mod tests {
     fn a_budget_can_be_used_nearly_whole() {
         for (calls, per) in [(1, 1), (2, 1), (15, 60), (1200, 300), (300, 86_400)] {
             let window = Window::new(calls, per);
-            let meter = Meter::new(Budget::UNLIMITED.and(window), &FedClock::default());
+            let meter = Meter::new(only(window), &FedClock::default());
             let (mut now, mut taken) = (Duration::ZERO, 0u32);
             while now < window.per * 100 {
                 match meter.take(at(now)) {
@@ -270,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_refusal_takes_nothing_from_the_windows_that_have_room() {
-        let budget = Budget::UNLIMITED.and(Window::new(4, 1)).and(Window::new(8, 3600));
+        let budget = Budget { windows: vec![Window::new(4, 1), Window::new(8, 3600)].into() };
         let meter = Meter::new(budget, &FedClock::default());
         let mut now = Duration::ZERO;
         for _ in 0..8 {
@@ -289,7 +241,7 @@ mod tests {
     fn a_conversation_fits_into_a_long_window_or_is_waited_for() {
         let hours = Meter::new(Budget::of(DESEC), &FedClock::default());
         assert!(hours.gauges[2..].iter().all(|gauge| gauge.burst >= LONGEST_CONVERSATION));
-        assert_eq!(Budget::of(DESEC).patience(), PATIENCE);
-        assert!(Budget::UNLIMITED.and(Window::new(1, 60)).patience() > Duration::from_secs(60));
+        assert_eq!(patience(&Budget::of(DESEC)), PATIENCE);
+        assert!(patience(&only(Window::new(1, 60))) > Duration::from_secs(60));
     }
 }
