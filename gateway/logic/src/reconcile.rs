@@ -374,24 +374,30 @@ impl Reconcile {
 
     /// Where the update with this number stands.
     #[must_use]
-    pub fn standing(&self, provider: &str, hostname: &Hostname, number: u64) -> Standing {
+    pub fn standing(&self, provider: &str, hostname: &Hostname, number: u64, now: Now) -> Standing {
         let Some((pending, account)) = self.pending_of(provider, hostname) else { return Standing::Applied };
         if pending.in_flight.is_some() {
             Standing::Pending(Duration::ZERO)
         } else if account.gate.is_credential_refused() || pending.refused.is_some_and(|no| no >= number) {
             Standing::Refused
         } else {
-            Standing::Pending(pending.due.max(account.ready_at()))
+            Standing::Pending(pending.due.max(account.next_start(now)))
         }
     }
 
     /// What waits for a host at a provider; `None` when nothing does.
     #[must_use]
-    pub fn waiting(&self, provider: &str, hostname: &Hostname) -> Option<Waiting> {
+    pub fn waiting(&self, provider: &str, hostname: &Hostname, now: Now) -> Option<Waiting> {
         let (pending, account) = self.pending_of(provider, hostname)?;
         let is_in_flight = pending.in_flight.is_some();
-        let next_try = (!is_in_flight).then(|| pending.due.max(account.ready_at()));
+        let next_try = (!is_in_flight).then(|| pending.due.max(account.next_start(now)));
         Some(Waiting { attempts: pending.attempts, is_in_flight, next_try })
+    }
+
+    /// What is being pushed for a host right now.
+    #[must_use]
+    pub fn pushing(&self, provider: &str, hostname: &Hostname) -> Option<AddressSet> {
+        self.pending_of(provider, hostname)?.0.in_flight
     }
 
     /// How many pushes are on their way, to all providers.

@@ -145,14 +145,15 @@ impl HostState {
         }
     }
 
-    /// Remembers that `provider` may publish these addresses, which it has not confirmed. `false`: it was known.
+    /// Remembers that `provider` may publish these addresses, which it has not confirmed. `false`: it was known, or
+    /// they are what it confirmed.
     pub fn doubt(&mut self, provider: &str, addresses: AddressSet) -> bool {
         let index = self.applied.iter().position(|applied| &*applied.provider == provider).unwrap_or_else(|| {
             self.applied.push(Applied { provider: provider.into(), ..Applied::default() });
             self.applied.len() - 1
         });
-        let doubted = &mut self.applied[index].doubted;
-        if doubted.contains(&addresses) {
+        let Applied { addresses: confirmed, doubted, .. } = &mut self.applied[index];
+        if *confirmed == addresses || doubted.contains(&addresses) {
             return false;
         }
         if doubted.len() == Applied::MOST_DOUBTED {

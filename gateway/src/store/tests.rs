@@ -66,7 +66,13 @@ fn device(id: &str) -> StoredDevice {
 }
 
 fn confirmed(provider: &str, addresses: AddressSet) -> Applied {
-    Applied { provider: provider.into(), addresses, ttl: 60, remembered: Some("zone/record".into()), ..Applied::default() }
+    Applied {
+        provider: provider.into(),
+        addresses,
+        ttl: 60,
+        remembered: Some("zone/record".into()),
+        ..Applied::default()
+    }
 }
 
 async fn publish(store: &Store, hostname: &Hostname, addresses: AddressSet) -> Result<Ticket, StoreError> {

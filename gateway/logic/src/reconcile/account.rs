@@ -72,6 +72,13 @@ impl Account {
         self.gate.opens_at().max(self.affordable_at).max(self.reserved_until)
     }
 
+    /// The uptime before which nothing new starts, as far as is known; 0 when something may now.
+    pub(super) fn next_start(&self, now: Now) -> Duration {
+        let wait = self.meter.wait_for(1, now);
+        let paid = if wait.is_zero() { Duration::ZERO } else { now.uptime + wait };
+        self.ready_at().max(paid)
+    }
+
     /// How long nothing goes to the provider, as far as is known; zero when something may now.
     pub(super) fn blocked_for(&self, now: Now) -> Duration {
         self.gate.opens_at().saturating_sub(now.uptime).max(self.meter.wait_for(1, now))

@@ -123,14 +123,7 @@ pub(super) struct Lane {
 
 impl Lane {
     pub(super) fn new(account: u64, hosts_at_once: usize) -> Self {
-        Self {
-            account,
-            hosts_at_once,
-            in_flight: 0,
-            hosts: HashMap::new(),
-            queues: BTreeMap::new(),
-            is_gone: false,
-        }
+        Self { account, hosts_at_once, in_flight: 0, hosts: HashMap::new(), queues: BTreeMap::new(), is_gone: false }
     }
 
     /// Whether its hosts go together, and the pushes of a zone one after the other.

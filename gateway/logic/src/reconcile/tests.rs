@@ -71,7 +71,7 @@ fn what_is_applied_already_is_never_pushed() {
     let applied = Want { applied: addresses(1), ..want(1, 5) };
     plan.want(ME, &host(1), applied, seconds(1));
     assert!(plan.next(seconds(1)).is_none());
-    assert_eq!(plan.standing(ME, &host(1), 5), Standing::Applied);
+    assert_eq!(plan.standing(ME, &host(1), 5, seconds(0)), Standing::Applied);
     assert_eq!(plan.wake_at(), None);
 }
 
@@ -165,7 +165,7 @@ fn a_refused_credential_is_probed_by_one_host_at_growing_intervals() {
     for push in take(&mut plan, at(now)) {
         plan.ended(&push, &[refused(Class::Auth)], at(now), 0);
     }
-    assert_eq!(plan.standing(ME, &host(2), 1), Standing::Refused);
+    assert_eq!(plan.standing(ME, &host(2), 1, seconds(0)), Standing::Refused);
     let mut pauses = Vec::new();
     for _ in 0..8 {
         let at_last = plan.wake_at().unwrap();
@@ -192,7 +192,7 @@ fn one_host_that_may_not_be_touched_does_not_keep_the_others_out() {
     let probe = plan.next(seconds(180)).unwrap();
     assert_eq!(probe.items[0].hostname, host(1), "whoever has not been tried goes first");
     plan.ended(&probe, &[End::Confirmed], seconds(180), 0);
-    assert_eq!(plan.standing(ME, &host(1), 2), Standing::Applied);
+    assert_eq!(plan.standing(ME, &host(1), 2, seconds(0)), Standing::Applied);
 }
 
 #[test]
@@ -229,7 +229,7 @@ fn one_failing_host_among_good_ones_delays_only_itself() {
             let end = if push.items[0].hostname == host(0) { unconfirmed(Class::Down) } else { End::Confirmed };
             plan.ended(&push, &[end], now, 0);
         }
-        assert_eq!(plan.standing(ME, &host(1), u64::from(round) + 1), Standing::Applied);
+        assert_eq!(plan.standing(ME, &host(1), u64::from(round) + 1, seconds(0)), Standing::Applied);
     }
 }
 
@@ -239,12 +239,12 @@ fn a_refused_host_rests_until_something_changes() {
     plan.want(ME, &host(1), want(1, 1), seconds(0));
     let push = plan.next(seconds(0)).unwrap();
     plan.ended(&push, &[refused(Class::Invalid)], seconds(0), 0);
-    assert_eq!(plan.standing(ME, &host(1), 1), Standing::Refused);
+    assert_eq!(plan.standing(ME, &host(1), 1, seconds(0)), Standing::Refused);
     plan.want(ME, &host(1), want(1, 2), seconds(10)); // the same again: the answer stands
-    assert_eq!(plan.standing(ME, &host(1), 2), Standing::Refused);
+    assert_eq!(plan.standing(ME, &host(1), 2, seconds(0)), Standing::Refused);
     assert!(plan.next(seconds(3599)).is_none());
     plan.want(ME, &host(1), want(2, 3), seconds(20));
-    assert_eq!(plan.standing(ME, &host(1), 3), Standing::Pending(Duration::from_secs(20)));
+    assert_eq!(plan.standing(ME, &host(1), 3, seconds(0)), Standing::Pending(Duration::from_secs(20)));
     let push = plan.next(seconds(20)).unwrap();
     plan.ended(&push, &[refused(Class::Invalid)], seconds(20), 0);
     assert_eq!(plan.wake_at(), Some(Duration::from_secs(3620)), "the slow probe");
@@ -277,7 +277,9 @@ fn hosts_that_no_longer_go_to_a_provider_are_dropped() {
     let mut plan = one_lane();
     plan.want(ME, &host(1), want(1, 1), seconds(0));
     plan.want(ME, &host(2), want(1, 2), seconds(0));
-    plan.configure(&[lane(ME)], seconds(1), |provider, hostname| stays(provider, hostname).filter(|_| *hostname == host(2)));
+    plan.configure(&[lane(ME)], seconds(1), |provider, hostname| {
+        stays(provider, hostname).filter(|_| *hostname == host(2))
+    });
     assert_eq!(take(&mut plan, seconds(1)).len(), 1);
 }
 
@@ -337,7 +339,11 @@ fn a_batch_refused_as_a_whole_goes_host_by_host_at_once_and_only_the_bad_one_res
     let ends = vec![refused(Class::Invalid); 5];
     assert!(batch.is_split_by(&ends));
     plan.ended(&batch, &ends, seconds(1), 0);
-    assert_eq!(plan.standing(ME, &host(0), 1), Standing::Pending(Duration::from_secs(1)), "nothing is decided yet");
+    assert_eq!(
+        plan.standing(ME, &host(0), 1, seconds(0)),
+        Standing::Pending(Duration::from_secs(1)),
+        "nothing is decided yet"
+    );
     for _ in 0..5 {
         let push = plan.next(seconds(1)).unwrap();
         assert_eq!(push.items.len(), 1);
@@ -345,7 +351,7 @@ fn a_batch_refused_as_a_whole_goes_host_by_host_at_once_and_only_the_bad_one_res
         assert!(!push.is_split_by(&[end]));
         plan.ended(&push, &[end], seconds(1), 0);
     }
-    assert_eq!((plan.pending(), plan.standing(ME, &host(3), 1)), (1, Standing::Refused));
+    assert_eq!((plan.pending(), plan.standing(ME, &host(3), 1, seconds(0))), (1, Standing::Refused));
     // Once it changes it goes alone again: it shall not spoil another batch.
     for index in [2, 3, 4] {
         plan.want(ME, &host(index), want(2, 2), seconds(2));
@@ -364,9 +370,9 @@ fn ends_that_differ_host_by_host_are_taken_as_they_are() {
     let ends = [End::Confirmed, refused(Class::Denied), unconfirmed(Class::Busy)];
     assert!(!batch.is_split_by(&ends));
     plan.ended(&batch, &ends, seconds(0), 0);
-    assert_eq!(plan.standing(ME, &host(0), 1), Standing::Applied);
-    assert_eq!(plan.standing(ME, &host(1), 1), Standing::Refused);
-    assert_eq!(plan.standing(ME, &host(2), 1), Standing::Pending(Duration::from_secs(1)));
+    assert_eq!(plan.standing(ME, &host(0), 1, seconds(0)), Standing::Applied);
+    assert_eq!(plan.standing(ME, &host(1), 1, seconds(0)), Standing::Refused);
+    assert_eq!(plan.standing(ME, &host(2), 1, seconds(0)), Standing::Pending(Duration::from_secs(1)));
     let again = plan.next(seconds(1)).unwrap();
     let doubts: Vec<usize> = again.items.iter().map(|item| item.doubted.len()).collect();
     assert_eq!((names(&again), doubts), (vec![host(2), host(3)], vec![0, 1]), "no end: unconfirmed, maybe written");
