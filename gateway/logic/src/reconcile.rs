@@ -186,8 +186,7 @@ pub struct Want {
     pub number: u64,
     /// What the provider confirmed last; empty when nothing.
     pub applied: AddressSet,
-    /// What earlier pushes without a known end tried to publish, also those of an earlier run. Counts only for a host
-    /// that does not wait yet; whatever waits knows better.
+    /// What earlier pushes without a known end tried to publish, also those of an earlier run.
     pub doubted: Vec<AddressSet>,
 }
 
@@ -394,10 +393,12 @@ impl Reconcile {
         Some(Waiting { attempts: pending.attempts, is_in_flight, next_try })
     }
 
-    /// What is being pushed for a host right now.
+    /// What may stand at the provider beside what it confirmed last and what is desired now: whoever records a newer
+    /// update has to remember it, should the process die before the next confirmation.
     #[must_use]
-    pub fn pushing(&self, provider: &str, hostname: &Hostname) -> Option<AddressSet> {
-        self.pending_of(provider, hostname)?.0.in_flight
+    pub fn overtaken(&self, provider: &str, hostname: &Hostname) -> Vec<AddressSet> {
+        let Some((pending, _)) = self.pending_of(provider, hostname) else { return Vec::new() };
+        pending.overtaken()
     }
 
     /// How many pushes are on their way, to all providers.

@@ -51,8 +51,9 @@ pub struct Applied {
 }
 
 impl Applied {
-    /// Of pushes without a known end, so many are remembered per host.
-    pub const MOST_DOUBTED: usize = 8;
+    /// Of pushes without a known end, so many are remembered per host; a router that dials in anew while a provider
+    /// lies down for hours makes a new one each time.
+    pub const MOST_DOUBTED: usize = 32;
 
     /// Whether the provider may publish something else than it confirmed.
     #[must_use]
@@ -192,7 +193,7 @@ mod tests {
         // A host of which nothing was ever confirmed can be doubted as well.
         state = HostState::default();
         assert!(state.doubt("cloud", new) && !state.is_applied_by("cloud"));
-        for last in 0..20 {
+        for last in 0..100 {
             state.doubt("cloud", AddressSet { v4: Some([192, 0, 2, last].into()), v6: None });
         }
         assert_eq!(state.applied_by("cloud").unwrap().doubted.len(), Applied::MOST_DOUBTED);

@@ -60,6 +60,11 @@ impl Pending {
         self.doubted.is_empty() && self.applied == self.desired
     }
 
+    pub(super) fn overtaken(&self) -> Vec<AddressSet> {
+        let suspects = self.in_flight.iter().chain(&self.doubted);
+        suspects.filter(|suspect| **suspect != self.desired).copied().collect()
+    }
+
     fn doubt(&mut self, pushed: AddressSet) {
         if self.doubted.contains(&pushed) {
             return;
@@ -165,6 +170,7 @@ impl Lane {
             return; // an older update, or the same asking again
         }
         pending.number = want.number;
+        want.doubted.into_iter().for_each(|doubted| pending.doubt(doubted));
         let has_changed = pending.desired != want.desired;
         pending.desired = want.desired;
         if pending.in_flight.is_some() {
