@@ -282,7 +282,7 @@ impl Reconciler {
         for (hostname, host) in behind {
             let mut inner = self.lock();
             if let Some(state) = self.ledger.host(&hostname) {
-                // What is outdated already was told when it became so.
+                // Nothing newer was recorded here.
                 let _ = inner.want(&hostname, &host, &state, is_doubtful, now);
             }
         }
@@ -293,9 +293,9 @@ impl Reconciler {
     /// primary one. The embedded name server follows the store by itself and is never waited for. When the next push
     /// lies beyond the deadline anyway, the answer comes at once.
     pub async fn settle(&self, ticket: &Ticket, policy: &HostPolicy, deadline: Duration) -> Settled {
-        let (heard, outdated) = self.enqueue(ticket, policy, deadline);
-        for (provider, pushed) in outdated {
-            self.ledger.doubt(&ticket.hostname, &provider, pushed).await;
+        let (heard, overtaken) = self.enqueue(ticket, policy, deadline);
+        for (provider, addresses) in overtaken {
+            self.ledger.doubt(&ticket.hostname, &provider, addresses).await;
         }
         let Some(heard) = heard else { return Settled::Confirmed };
         match heard {
@@ -324,14 +324,14 @@ impl Reconciler {
             number: ticket.number,
             ..HostState::default()
         });
-        let outdated = inner.want(hostname, policy, &state, false, now);
+        let overtaken = inner.want(hostname, policy, &state, false, now);
         self.changed.notify_one();
         let primary = policy.zone.providers.first().filter(|primary| {
             let upstream = inner.upstreams.get(*primary);
             upstream.is_some_and(|upstream| !upstream.provider.is_embedded())
         });
         let heard = primary.map(|primary| inner.hear(primary, ticket, now.uptime + deadline, now));
-        (heard, outdated)
+        (heard, overtaken)
     }
 
     /// How each provider of the host's zone stands, the primary first.
@@ -424,8 +424,8 @@ impl Reconciler {
 type Doubt = (Arc<str>, AddressSet);
 
 impl Inner {
-    /// Plans one host at all providers of its zone. Gives what is being pushed right now and no longer desired: should
-    /// we die before the answer, it may stand there.
+    /// Plans one host at all providers of its zone. Gives what may stand at them and is no longer desired: should we
+    /// die before the next confirmation, the store has to know of it.
     fn want(
         &mut self,
         hostname: &Hostname,
@@ -434,7 +434,7 @@ impl Inner {
         is_doubtful: bool,
         now: Now,
     ) -> Vec<Doubt> {
-        let mut outdated = Vec::new();
+        let mut overtaken = Vec::new();
         for name in &host.zone.providers {
             let known = state.applied_by(name);
             let mut doubted = known.map(|applied| applied.doubted.clone()).unwrap_or_default();
@@ -449,10 +449,10 @@ impl Inner {
                 doubted,
             };
             self.plan.want(name, hostname, want, now);
-            let pushed = self.plan.pushing(name, hostname).filter(|pushed| *pushed != state.desired);
-            outdated.extend(pushed.map(|pushed| (Arc::clone(name), pushed)));
+            let suspects = self.plan.overtaken(name, hostname);
+            overtaken.extend(suspects.into_iter().map(|addresses| (Arc::clone(name), addresses)));
         }
-        outdated
+        overtaken
     }
 
     /// How the update of this ticket stands with its primary provider, or who will tell.

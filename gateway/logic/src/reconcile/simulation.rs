@@ -465,7 +465,9 @@ impl World {
             Event::Death => {
                 self.check_budgets();
                 self.die();
-                let pause = self.millis(1_500_000);
+                // Some lives are short.
+                let longest = if self.dice.below(3) > 0 { 60_000 } else { 1_500_000 };
+                let pause = self.millis(longest);
                 self.at(pause, Event::Death);
             }
             Event::Proceed(_) => {}

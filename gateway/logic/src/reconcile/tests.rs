@@ -545,3 +545,55 @@ fn one_lane_of_an_account_does_not_starve_another() {
     let (least, most) = (served.values().min().unwrap(), served.values().max().unwrap());
     assert!(served.len() == 11 && most - least <= 1, "{served:?}");
 }
+
+#[test]
+fn whatever_may_stand_there_when_a_newer_update_comes_is_known() {
+    let mut plan = one_lane();
+    plan.want(ME, &host(1), want(1, 1), seconds(0));
+    assert_eq!(plan.overtaken(ME, &host(1)), []);
+    let push = plan.next(seconds(0)).unwrap();
+    assert_eq!(plan.overtaken(ME, &host(1)), [], "it is on its way and still wanted");
+    plan.want(ME, &host(1), want(2, 2), seconds(0));
+    assert_eq!(plan.overtaken(ME, &host(1)), [addresses(1)]);
+    plan.ended(
+        &push,
+        &[End::Unconfirmed { class: Class::Down, retry_after: None, maybe_written: true }],
+        seconds(1),
+        0,
+    );
+    assert_eq!(plan.overtaken(ME, &host(1)), [addresses(1)]);
+    let push = plan.next(seconds(2)).unwrap();
+    plan.ended(&push, &[End::Confirmed], seconds(3), 0);
+    assert_eq!(plan.overtaken(ME, &host(1)), []);
+}
+
+#[test]
+fn a_doubt_of_the_store_is_looked_into_although_the_plan_knows_of_none() {
+    let mut plan = one_lane();
+    plan.want(ME, &host(1), Want { applied: addresses(1), ..want(2, 2) }, seconds(0));
+    let push = plan.next(seconds(0)).unwrap();
+    // While 2 is on its way, 3 is recorded, and with it that 2 may stand there. It does not, but the store keeps that.
+    plan.want(ME, &host(1), Want { applied: addresses(1), ..want(3, 3) }, seconds(0));
+    plan.ended(&push, &[unconfirmed(Class::Busy)], seconds(0), 0);
+    plan.want(ME, &host(1), Want { applied: addresses(1), doubted: vec![addresses(2)], ..want(1, 4) }, seconds(1));
+    let push = plan.next(seconds(1)).unwrap();
+    assert_eq!((push.items[0].desired, &push.items[0].doubted), (addresses(1), &vec![addresses(2)]));
+}
+
+#[test]
+fn calls_that_one_conversation_was_begun_for_are_not_counted_on_by_another() {
+    let budget = only(40, 36_000);
+    let mut plan = plan_of(&[LaneSettings { budget, ..lane(ME) }]);
+    for index in 0..2 {
+        plan.want(ME, &host(index), want(1, 1), seconds(0));
+    }
+    for push in take(&mut plan, seconds(0)) {
+        plan.ended(&push, &[End::Unaffordable], seconds(0), 0);
+    }
+    // Each must find two calls now. Of twenty, two are spent, fifteen go elsewhere: three are left, for one of them.
+    for _ in 0..15 {
+        assert_eq!(plan.permit(ME, seconds(0)), Ok(()));
+    }
+    assert_eq!(take(&mut plan, seconds(0)).len(), 1);
+    assert_eq!(plan.permit(ME, seconds(0)), Ok(()));
+}
