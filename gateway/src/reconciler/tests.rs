@@ -7,7 +7,7 @@ use nicgate_protocol::Timestamp;
 use tokio::time::Instant;
 
 use super::*;
-use crate::provider::{Budget, Call, Heard, HttpCall, Step, Talk, kind};
+use crate::provider::{Budget, Call, Heard, HttpCall, Job, Moment, Outcome, Step, Talk, kind};
 
 /// A store in a map.
 #[derive(Default)]
@@ -27,6 +27,16 @@ impl Ledger for Book {
         Box::pin(std::future::ready(()))
     }
 
+    fn doubt<'a>(
+        &'a self,
+        hostname: &'a Hostname,
+        provider: &'a str,
+        addresses: AddressSet,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        self.0.lock().unwrap().get_mut(hostname).unwrap().doubt(provider, addresses);
+        Box::pin(std::future::ready(()))
+    }
+
     fn for_each_host(&self, visit: &mut dyn FnMut(&Hostname, &HostState)) {
         for (hostname, state) in &*self.0.lock().unwrap() {
             visit(hostname, state);
@@ -34,9 +44,12 @@ impl Ledger for Book {
     }
 }
 
-/// A provider that ends each conversation as it is told to, and confirms when it is told nothing.
+/// A provider that ends each conversation as it is told to, for all its hosts alike, and confirms when it is told
+/// nothing.
 #[derive(Default)]
 struct Told {
+    /// 0 for one.
+    hosts_at_once: usize,
     ends: Mutex<VecDeque<Outcome>>,
     jobs: Mutex<Vec<Job>>,
     /// Hosts for which it calls this URL first.
@@ -58,7 +71,12 @@ impl Provider for Told {
         self.jobs.lock().unwrap().push(job.clone());
         let remembered = Some("ids".into());
         let end = self.ends.lock().unwrap().pop_front().unwrap_or(Outcome::Confirmed { remembered, ttl: 60 });
-        Box::new(Ends { first: self.calls_for.lock().unwrap().get(&job.hosts[0].hostname).cloned(), end: Some(end) })
+        let first = self.calls_for.lock().unwrap().get(&job.hosts[0].hostname).cloned();
+        Box::new(Ends { first, ends: vec![end; job.hosts.len()] })
+    }
+
+    fn hosts_at_once(&self) -> usize {
+        self.hosts_at_once.max(1)
     }
 
     fn budget(&self) -> Budget {
@@ -67,8 +85,9 @@ impl Provider for Told {
 }
 
 struct Ends {
+    /// To call this URL, once.
     first: Option<String>,
-    end: Option<Outcome>,
+    ends: Vec<Outcome>,
 }
 
 impl Talk for Ends {
@@ -78,9 +97,9 @@ impl Talk for Ends {
             return Step::Send(Call::Http(HttpCall { method, url, headers, body: Bytes::new() }));
         }
         if let Some(Heard::Silence(silence)) = heard {
-            return Step::Done(vec![unconfirmed(Class::Down, &silence.why, None)]);
+            return Step::Done(vec![unconfirmed(Class::Down, &silence.why, None); self.ends.len()]);
         }
-        Step::Done(vec![self.end.take().unwrap()])
+        Step::Done(self.ends.clone())
     }
 }
 
@@ -117,8 +136,17 @@ fn policy(zones: &[(&str, &[&str])]) -> Arc<Policy> {
     Arc::new(Policy::new(zones.iter().map(zone).collect(), Vec::new(), Duration::ZERO))
 }
 
+fn upstream(account: u64, provider: Arc<dyn Provider>) -> Upstream {
+    let (sender, mask, budget) = (Sender::new().unwrap(), Arc::default(), Budget::default());
+    Upstream { provider, sender, mask, ttl: Some(120), account, budget }
+}
+
 impl Bench {
     fn new() -> Self {
+        Self::with(Told::default())
+    }
+
+    fn with(one: Told) -> Self {
         let book = Arc::new(Book::default());
         let events = Arc::new(Mutex::new(Vec::new()));
         let (start, heard) = (Instant::now(), Arc::clone(&events));
@@ -129,19 +157,24 @@ impl Bench {
         };
         let reconciler = Reconciler::new(Arc::clone(&book) as Arc<dyn Ledger>, Sender::new().unwrap(), surroundings);
         let policy = policy(&[("one.test", &["one"]), ("both.test", &["one", "two"]), ("lab.test", &["lab", "two"])]);
-        let bench =
-            Self { book, reconciler, one: Arc::default(), two: Arc::default(), events, policy: Arc::clone(&policy) };
+        let (one, two) = (Arc::new(one), Arc::default());
+        let bench = Self { book, reconciler, one, two, events, policy: Arc::clone(&policy) };
         bench.reconciler.adopt(policy, bench.upstreams());
         bench
     }
 
+    /// Gives provider "one" another account or budget.
+    fn change_one(&self, change: impl FnOnce(&mut Upstream)) {
+        let mut upstreams = self.upstreams();
+        change(upstreams.get_mut("one").unwrap());
+        self.reconciler.adopt(Arc::clone(&self.policy), upstreams);
+    }
+
     fn upstreams(&self) -> HashMap<Arc<str>, Upstream> {
-        let upstream =
-            |provider| Upstream { provider, sender: Sender::new().unwrap(), mask: Arc::default(), ttl: Some(120) };
         HashMap::from([
-            (Arc::from("one"), upstream(Arc::clone(&self.one) as Arc<dyn Provider>)),
-            (Arc::from("two"), upstream(Arc::clone(&self.two) as Arc<dyn Provider>)),
-            (Arc::from("lab"), upstream(ProviderSettings::new("lab", kind("embedded").unwrap()).open().unwrap())),
+            (Arc::from("one"), upstream(1, Arc::clone(&self.one) as Arc<dyn Provider>)),
+            (Arc::from("two"), upstream(2, Arc::clone(&self.two) as Arc<dyn Provider>)),
+            (Arc::from("lab"), upstream(3, ProviderSettings::new("lab", kind("embedded").unwrap()).open().unwrap())),
         ])
     }
 
@@ -321,8 +354,8 @@ impl Provider for Breaks {
 async fn a_push_that_breaks_off_inside_is_made_again() {
     let bench = Bench::new();
     let provider: Arc<dyn Provider> = Arc::new(Breaks(false.into()));
-    let upstream = Upstream { provider, sender: Sender::new().unwrap(), mask: Arc::default(), ttl: None };
-    bench.reconciler.adopt(Arc::clone(&bench.policy), HashMap::from([(Arc::from("one"), upstream)]));
+    let upstreams = HashMap::from([(Arc::from("one"), upstream(1, provider))]);
+    bench.reconciler.adopt(Arc::clone(&bench.policy), upstreams);
     assert_eq!(bench.settle(&bench.record("a.one.test", 1)).await, Settled::Confirmed);
 }
 
@@ -370,4 +403,104 @@ async fn many_updates_of_many_hosts_end_with_the_newest() {
         assert!(state.is_applied_by("one") && state.is_applied_by("two"), "{hostname}");
         assert_eq!(state.desired, desired);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn fifty_hosts_at_once_cost_two_conversations_and_each_is_told_its_own_end() {
+    let bench = Bench::with(Told { hosts_at_once: 100, ..Told::default() });
+    let first = bench.record("h0.one.test", 1);
+    let others: Vec<Ticket> = (1..50).map(|index| bench.record(&format!("h{index}.one.test"), 1)).collect();
+    let settle_others = async {
+        tokio::task::yield_now().await; // the first is on its way
+        futures_util::future::join_all(others.iter().map(|ticket| bench.settle(ticket))).await
+    };
+    let (first, others) = tokio::join!(bench.settle(&first), settle_others);
+    assert!(first == Settled::Confirmed && others.iter().all(|settled| *settled == Settled::Confirmed));
+    let sizes: Vec<usize> = bench.one.jobs.lock().unwrap().iter().map(|job| job.hosts.len()).collect();
+    assert!(sizes.len() <= 2 && sizes.iter().sum::<usize>() == 50, "{sizes:?}");
+    assert_eq!(bench.events.lock().unwrap().len(), 50);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_refused_together_is_no_answer_to_anybody_yet() {
+    let bench = Bench::with(Told { hosts_at_once: 100, ..Told::default() });
+    let tickets = ["a.one.test", "b.one.test"].map(|hostname| bench.record(hostname, 1));
+    // Both refused together, then "a" alone; "b" alone is confirmed.
+    bench.one.then(refused());
+    bench.one.then(refused());
+    let (a, b) = tokio::join!(bench.settle(&tickets[0]), bench.settle(&tickets[1]));
+    assert_eq!((a, b), (Settled::Refused, Settled::Confirmed));
+    let sizes: Vec<usize> = bench.one.jobs.lock().unwrap().iter().map(|job| job.hosts.len()).collect();
+    assert_eq!(sizes, [2, 1, 1]);
+    let events = bench.events.lock().unwrap();
+    assert_eq!(events.iter().map(|event| event.is_refused).collect::<Vec<_>>(), [false, false, true, false]);
+    assert!(events[0].outcome.ends_with("go one by one next"), "{}", events[0].outcome);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_doubt_is_in_the_store_before_the_next_push_and_a_confirmation_ends_it() {
+    let bench = Bench::new();
+    assert_eq!(bench.settle(&bench.record("a.one.test", 1)).await, Settled::Confirmed);
+    let class = Class::Quota;
+    let partly = Outcome::Refused { class, code: "1".into(), text: "full".into(), maybe_written: true };
+    for end in [unconfirmed(Class::Down, "no answer", Some(60)), partly] {
+        bench.one.then(end);
+        let lost = bench.record("a.one.test", 2);
+        assert_ne!(bench.settle(&lost).await, Settled::Confirmed);
+        assert_eq!(bench.applied("a.one.test", "one").unwrap().doubted, [lost.desired]);
+        // The old address comes back, the process dies, and another finds only what the store knows.
+        let back = bench.record("a.one.test", 1);
+        let next = Bench::new();
+        *next.book.0.lock().unwrap() = bench.book.0.lock().unwrap().clone();
+        next.reconciler.resume();
+        next.calm().await;
+        let doubted = next.one.jobs.lock().unwrap()[0].hosts[0].doubted.clone();
+        assert_eq!(doubted, [lost.desired, back.desired]);
+        assert!(next.book.host(&back.hostname).unwrap().is_applied_by("one"));
+        let _ = bench.settle(&back).await;
+        bench.calm().await;
+        assert!(bench.book.host(&back.hostname).unwrap().is_applied_by("one"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_overtaken_while_it_is_pushed_is_doubted() {
+    let bench = Bench::new();
+    assert_eq!(bench.settle(&bench.record("a.one.test", 1)).await, Settled::Confirmed);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    bench.one.calls_for.lock().unwrap().insert(name("a.one.test"), url);
+    let ticket = bench.record("a.one.test", 2);
+    let policy = bench.policy.of(&ticket.hostname).unwrap();
+    assert_eq!(bench.reconciler.settle(&ticket, &policy, Duration::from_millis(10)).await, Settled::NotYet);
+    let back = bench.record("a.one.test", 1);
+    assert_eq!(bench.reconciler.settle(&back, &policy, Duration::ZERO).await, Settled::NotYet);
+    // Were the process to die now, the next one would know that 2 may stand there.
+    assert_eq!(bench.applied("a.one.test", "one").unwrap().doubted, [ticket.desired]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_is_blocked_says_for_how_long_under_each_name_of_its_account() {
+    let bench = Bench::new();
+    bench.change_one(|one| one.account = 2);
+    bench.one.then(unconfirmed(Class::Rate, "slow down", Some(40)));
+    assert_eq!(bench.settle(&bench.record("a.one.test", 1)).await, Settled::NotYet);
+    let status = bench.reconciler.status(&name("x.both.test"));
+    let blocked: Vec<_> = status.iter().map(|status| status.is_blocked).collect();
+    assert_eq!(blocked, [Some(Duration::from_secs(40)); 2]);
+    assert_eq!(bench.reconciler.status(&name("x.lab.test"))[0].is_blocked, None, "the name server is nobody's guest");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_spent_budget_is_told_at_once_and_waited_for() {
+    let bench = Bench::new();
+    bench.change_one(|one| one.budget = Budget::per_minute(2));
+    let start = Instant::now();
+    for (index, expected) in [Settled::Confirmed, Settled::NotYet].into_iter().enumerate() {
+        let ticket = bench.record(&format!("h{index}.one.test"), 1);
+        assert_eq!(bench.settle(&ticket).await, expected, "{index}");
+    }
+    assert!(start.elapsed() < Duration::from_secs(1));
+    bench.calm().await;
+    assert!(start.elapsed() >= Duration::from_secs(30));
 }
