@@ -54,7 +54,13 @@ impl Bench {
         match &pushed.outcome {
             Outcome::Confirmed { remembered, ttl } => {
                 let remembered = remembered.clone();
-                self.before = Some(Applied { provider: "cloud".into(), addresses: wanted, ttl: *ttl, remembered });
+                self.before = Some(Applied {
+                    provider: "cloud".into(),
+                    addresses: wanted,
+                    ttl: *ttl,
+                    remembered,
+                    ..Applied::default()
+                });
                 self.doubted.clear();
             }
             Outcome::Unconfirmed { maybe_written: true, .. } => self.doubted.push(wanted),
