@@ -142,11 +142,17 @@ impl Gateway {
             Some(wait) => format!(", next try in {} s", wait.as_secs().max(1)),
             None => String::new(),
         };
+        let blocked = match one.is_blocked {
+            Some(wait) if one.next_try.is_some() => {
+                format!("; nothing may be sent to it for {} s", wait.as_secs().max(1))
+            }
+            Some(_) | None => String::new(),
+        };
         match (one.trouble, one.is_in_flight, one.attempts) {
-            (Some(trouble), _, attempts) => format!("{trouble} (attempt {attempts}{next})"),
+            (Some(trouble), _, attempts) => format!("{trouble} (attempt {attempts}{next}{blocked})"),
             (None, true, _) => "being pushed".to_owned(),
-            (None, false, 0) => "confirmed".to_owned(),
-            (None, false, attempts) => format!("waiting (attempt {attempts}{next})"),
+            (None, false, 0) if one.next_try.is_none() => "confirmed".to_owned(),
+            (None, false, attempts) => format!("waiting (attempt {attempts}{next}{blocked})"),
         }
     }
 }
