@@ -18,5 +18,6 @@ mod peer;
 mod pins;
 mod provider_down;
 mod replay;
+mod servers;
 mod signatures;
 mod tls;
