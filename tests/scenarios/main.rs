@@ -18,6 +18,7 @@ mod peer;
 mod pins;
 mod provider_down;
 mod replay;
+mod rfc2136;
 mod servers;
 mod signatures;
 mod tls;

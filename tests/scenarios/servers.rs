@@ -1,29 +1,13 @@
 //! The real servers that stories about providers speak to: they run, take changes from others' tools, and leave
 //! nothing behind.
 
-use std::io::Write as _;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
 
-use nicgate_tests::servers::{ALGORITHMS, Bind, KEY, Knot, Moto, PowerDns, SECRET, Server, ZONE};
+use nicgate_tests::dig;
+use nicgate_tests::servers::{ALGORITHMS, Bind, KEY, Knot, Moto, PowerDns, Server, ZONE, nsupdate};
 use nicgate_tests::wire::Request;
-use nicgate_tests::{dig, text, tool};
 use serde_json::json;
-
-/// Sends an update by ISC's nsupdate, signed, and gives what it printed.
-fn nsupdate(program: &Path, server: SocketAddr, key: (&str, &str), lines: &str) -> String {
-    let mut child = Command::new(program)
-        .args(["-y", &format!("{}:{}:{SECRET}", key.1, key.0)])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let script = format!("server {} {}\nzone {ZONE}\n{lines}\nsend\n", server.ip(), server.port());
-    child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
-    text(&child.wait_with_output().unwrap())
-}
 
 /// Whether a process is gone, and its folder with it.
 fn leaves_nothing(server: Server) {
@@ -35,14 +19,14 @@ fn leaves_nothing(server: Server) {
 
 /// A server that was just started takes updates signed by ISC's program, whatever the algorithm.
 fn takes_signed_updates(server: Server, address: SocketAddr) {
-    let Some(program) = tool("nsupdate") else { return };
     assert_eq!(dig(address, "old.example.com", "A"), ["192.0.2.1"]);
     for (last, algorithm) in ALGORITHMS.into_iter().enumerate() {
         let lines = format!("del new.{ZONE} A\nadd new.{ZONE} 60 A 192.0.2.{last}");
-        assert_eq!(nsupdate(&program, address, (algorithm, algorithm), &lines), "", "{algorithm}");
+        let Some(said) = nsupdate(address, (algorithm, algorithm), &lines) else { return };
+        assert_eq!(said, "", "{algorithm}");
         assert_eq!(dig(address, "new.example.com", "A"), [format!("192.0.2.{last}")]);
     }
-    let wrong = nsupdate(&program, address, (KEY, "hmac-sha512"), "del new.example.com A");
+    let Some(wrong) = nsupdate(address, (KEY, "hmac-sha512"), "del new.example.com A") else { return };
     assert!(wrong.contains("BADKEY"), "{wrong}");
     leaves_nothing(server);
 }
@@ -61,14 +45,15 @@ fn knot_takes_signed_updates_of_every_algorithm() {
 
 #[test]
 fn powerdns_takes_changes_by_its_api_and_by_signed_updates() {
-    let (Some(nsupdate_program), Some(powerdns)) = (tool("nsupdate"), PowerDns::start("powerdns")) else { return };
+    let Some(powerdns) = PowerDns::start("powerdns") else { return };
     let records = json!([{ "content": "192.0.2.1", "disabled": false }]);
     powerdns.patch(&json!([
         { "name": "api.example.com.", "type": "A", "ttl": 60, "changetype": "REPLACE", "records": records }
     ]));
     assert_eq!(dig(powerdns.address, "api.example.com", "A"), ["192.0.2.1"]);
     let lines = format!("del api.{ZONE} A\nadd api.{ZONE} 60 A 192.0.2.2");
-    assert_eq!(nsupdate(&nsupdate_program, powerdns.address, (KEY, "hmac-sha256"), &lines), "");
+    let Some(said) = nsupdate(powerdns.address, (KEY, "hmac-sha256"), &lines) else { return };
+    assert_eq!(said, "");
     assert_eq!(dig(powerdns.address, "api.example.com", "A"), ["192.0.2.2"]);
     powerdns.add_zone("copy.test", "Slave");
     leaves_nothing(powerdns.server);

@@ -7,6 +7,7 @@
 
 pub mod fake;
 pub mod program;
+pub mod pusher;
 pub mod servers;
 pub mod signing;
 pub mod wire;

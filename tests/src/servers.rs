@@ -11,12 +11,13 @@ pub mod powerdns;
 
 use std::fmt::Write as _;
 use std::fs::File;
+use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::{Folder, Stopwatch, wire};
+use crate::{Folder, Stopwatch, text, tool, wire};
 
 pub use bind::Bind;
 pub use knot::Knot;
@@ -125,6 +126,27 @@ fn free_ports<const PORTS: usize>() -> [SocketAddr; PORTS] {
         panic!("a hundred ports that are free for TCP were all taken for UDP");
     });
     held.map(|(tcp, _)| tcp.local_addr().expect("a bound listener has an address"))
+}
+
+/// Changes [`ZONE`] by ISC's nsupdate, as somebody would by hand; what it printed, nothing when all went well. `None`
+/// when it is not installed. `key` is a name and an algorithm.
+///
+/// # Panics
+/// When it cannot be started.
+#[must_use]
+pub fn nsupdate(server: SocketAddr, key: (&str, &str), lines: &str) -> Option<String> {
+    let mut child = Command::new(tool("nsupdate")?)
+        .args(["-y", &format!("{}:{}:{SECRET}", key.1, key.0)])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("nsupdate runs");
+    let script = format!("server {} {}\nzone {ZONE}\n{lines}\nsend\n", server.ip(), server.port());
+    let mut stdin = child.stdin.take().expect("it was piped");
+    stdin.write_all(script.as_bytes()).expect("nsupdate reads");
+    drop(stdin);
+    Some(text(&child.wait_with_output().expect("nsupdate ends")))
 }
 
 /// A zone file for [`ZONE`]: SOA, name server, something by which the server is known, and `records` in the same
