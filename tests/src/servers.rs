@@ -63,6 +63,27 @@ impl Server {
         said(self.folder.path())
     }
 
+    /// Halts it in the middle of whatever it does: it keeps its sockets and answers nobody.
+    ///
+    /// # Panics
+    /// When it cannot be halted.
+    pub fn halt(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Panics
+    /// When it cannot.
+    pub fn go_on(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        let status = Command::new("sh").args(["-c", &format!("kill -{name} {}", self.child.id())]).status();
+        assert!(status.is_ok_and(|status| status.success()), "SIG{name} cannot be sent");
+    }
+
     /// Starts a program on free ports. `prepare` writes what it needs into the folder and gives the command;
     /// `answers` tells whether this very server answers.
     fn start<const PORTS: usize>(

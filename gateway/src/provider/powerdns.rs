@@ -1,4 +1,4 @@
-//! PowerDNS Authoritative Server, by its HTTP API (doc.powerdns.com/authoritative/http-api), since version 4.1.
+//! PowerDNS Authoritative Server, by its HTTP API (doc.powerdns.com/authoritative/http-api).
 //!
 //! Records of one name and type are one set; a `PATCH` with `REPLACE` writes any number of sets in one transaction and
 //! keeps their comments. There are no ids but the zone's, which is its name in a spelling of its own.
@@ -117,7 +117,7 @@ impl Api for Account {
         true
     }
 
-    /// Versions before 4.6 ignore the name and show the whole zone.
+    /// Old versions do not know the filter and show the whole zone.
     fn look(&self, ask: &Ask<'_>, at: &Spot<'_>, _page: Option<&str>) -> HttpCall {
         let name = percent_encoded(at.hostname.as_str());
         self.call(Method::GET, ask.zone, &format!("?rrset_name={name}."))
@@ -214,7 +214,7 @@ fn read(answer: &Answer) -> Result<Value, Trouble> {
     read_json(answer, |status, body| {
         let text = body["error"].as_str()?;
         let code = status.to_string();
-        // What versions before 4.2 say instead of 404.
+        // What old versions say instead of 404.
         if status == 422 && text.starts_with("Could not find domain") {
             return Some(Trouble::new(Meaning::NoZone, &code, text));
         }

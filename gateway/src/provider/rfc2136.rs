@@ -2,11 +2,12 @@
 //!
 //! No `records` conversation: the protocol itself can say "only if this stands there", so a change needs no look
 //! beforehand and still never overwrites what somebody else put there. `plan` says what an update requires and changes,
-//! `conversation` in which order, `message` and `tsig` how it looks on the wire.
+//! `host` what is believed, `conversation` in which order, `message` and `tsig` how it looks on the wire.
 //!
 //! Not here: GSS-TSIG (RFC 3645), which Windows DNS asks for, SIG(0), and DNS over TLS or QUIC.
 
 mod conversation;
+mod host;
 mod message;
 mod plan;
 mod settings;

@@ -90,7 +90,7 @@ impl PowerDns {
         if kind == "Slave" {
             zone["masters"] = json!(["127.0.0.1:9"]);
         } else {
-            zone["nameservers"] = json!([format!("ns1.{name}.")]);
+            zone["nameservers"] = json!([format!("ns1.{ZONE}.")]);
         }
         let answer = self.ask("POST", "/zones", Some(&zone));
         assert_eq!(answer.status, 201, "{answer:?}");

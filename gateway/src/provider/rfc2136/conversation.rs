@@ -5,7 +5,6 @@
 //! refused, the hosts part until the one is found; it is looked at and told again, the others are not kept waiting.
 
 use std::collections::VecDeque;
-use std::fmt::Write as _;
 use std::mem;
 use std::sync::Arc;
 
@@ -14,46 +13,14 @@ use domain::base::iana::Rcode;
 use nicgate_protocol::{AddressSet, Family, Hostname};
 
 use super::Account;
-use super::message::{self, Edit, Question, Reply, Standing};
-use super::plan;
+use super::host::{ALIAS, Host, Memory, Side};
+use super::message::{self, Edit, Question, Reply};
 use super::settings::Transport;
 use super::tsig::{Seal, Signed};
 use crate::provider::{Call, Class, DnsCall, Heard, HostJob, Job, Moment, Outcome, Sight, Silence, Step, Talk};
 
 /// What a datagram may hold without anything agreed (RFC 1035 4.2.1).
 const DATAGRAM: usize = 512;
-/// How often a host may turn out to be other than it was believed. Twice: once for what was remembered, once for a
-/// wildcard that looked like it. The third time somebody else is writing.
-const MOST_SURPRISES: u32 = 3;
-/// The first word of what is remembered; another form gets another number.
-const FORM: &str = "1";
-
-/// One family of a host.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Side {
-    /// Nothing to do with us.
-    Foreign,
-    /// To be looked at.
-    Unseen,
-    /// What stands there, as far as we know.
-    Believed(Standing),
-}
-
-/// One host of the job, and how far it got.
-struct Host {
-    job: HostJob,
-    sides: [Side; 2],
-    /// Whether `sides` were looked at, rather than remembered.
-    is_seen: bool,
-    /// What was seen before the last surprise.
-    relied_on: Option<[Side; 2]>,
-    /// Whether what is seen comes from a wildcard (RFC 4592), and the name itself has nothing.
-    is_synthesized: bool,
-    surprises: u32,
-    ttls: [Option<u32>; 2],
-    outcome: Option<Outcome>,
-}
-
 /// What the answer we wait for is about.
 enum Asked {
     Nothing,
@@ -82,6 +49,8 @@ pub(super) struct Conversation {
     is_zone_asked: bool,
     must_ask_zone: bool,
     hosts: Vec<Host>,
+    /// Hosts that the key may not change, if it is good at all.
+    foreign_hosts: u32,
     /// Hosts that go in one message.
     groups: VecDeque<Vec<usize>>,
     out: Out,
@@ -127,7 +96,8 @@ impl Conversation {
             wanted: AddressSet::EMPTY,
             ttl: None,
         };
-        let host = Host { sides: [Side::Unseen, Side::Unseen], ..Host::new(job, None) };
+        let mut host = Host::new(job, None);
+        host.sides = [Side::Unseen, Side::Unseen];
         let conversation = Self::new(account, zone.clone(), zone.clone(), vec![host]);
         Self { is_look: true, must_ask_zone: true, ..conversation }
     }
@@ -141,6 +111,7 @@ impl Conversation {
             is_zone_asked: false,
             must_ask_zone: false,
             hosts,
+            foreign_hosts: 0,
             groups: VecDeque::new(),
             out: Out { asked: Asked::Nothing, message: Bytes::new(), is_tcp: false, may_have_arrived: false },
         }
@@ -229,59 +200,47 @@ impl Conversation {
         }))
     }
 
-    /// The same message once more over TCP, where that may help: nobody but the server can answer there.
-    fn over_tcp(&mut self, out: Out, may_have_arrived: bool) -> Result<Step, Out> {
-        if out.is_tcp || self.account.transport == Transport::Udp {
-            return Err(out);
-        }
+    /// Whether asking once more over TCP may help: nobody but the server can answer there.
+    fn may_ask_over_tcp(&self, out: &Out) -> bool {
+        !out.is_tcp && self.account.transport == Transport::Either
+    }
+
+    /// The same message once more.
+    fn over_tcp(&mut self, out: Out, may_have_arrived: bool) -> Step {
         let may_have_arrived = out.may_have_arrived || may_have_arrived;
         self.out = Out { is_tcp: true, may_have_arrived, ..out };
-        Ok(self.step())
+        self.step()
     }
 
     /// Takes up what was heard; gives the next step where it is the same message again, or the end.
     fn hear(&mut self, out: Out, heard: Heard, moment: Moment) -> Option<Step> {
         let answer = match heard {
             Heard::Message(answer) => answer,
+            Heard::Silence(Silence { was_sent, .. }) if self.may_ask_over_tcp(&out) => {
+                return Some(self.over_tcp(out, was_sent));
+            }
             Heard::Silence(Silence { why, was_sent }) => {
-                return Some(self.over_tcp(out, was_sent).unwrap_or_else(|out| {
-                    let is_update = matches!(out.asked, Asked::Update { .. });
-                    let maybe_written = is_update && (was_sent || out.may_have_arrived);
-                    self.all_end(&unconfirmed(Class::Down, &why, maybe_written))
-                }));
+                let is_update = matches!(out.asked, Asked::Update { .. });
+                let maybe_written = is_update && (was_sent || out.may_have_arrived);
+                return Some(self.all_end(&unconfirmed(Class::Down, &why, maybe_written)));
             }
             Heard::Answer(_) => return Some(self.all_end(&broken("an HTTP answer to a DNS message", true))),
         };
         match &out.asked {
             Asked::Nothing => None,
             Asked::Question { question, host, id } => match message::read_reply(&answer, *id, question) {
-                Ok(reply) => {
-                    let host = *host;
-                    self.replied(host, question, reply)
-                }
-                Err(why) => Some(self.over_tcp(out, false).unwrap_or_else(|_| self.all_end(&broken(why, false)))),
+                Ok(reply) => self.replied(*host, question, reply),
+                Err(_) if self.may_ask_over_tcp(&out) => Some(self.over_tcp(out, false)),
+                Err(why) => Some(self.all_end(&broken(why, false))),
             },
             Asked::Update { hosts, id, request } => {
                 let rcode = message::read_update(&answer, *id);
-                let seal = self.account.key.judge(&answer, request, moment.now.seconds());
-                let difference = if let Seal::BadTime { server } = seal { server.abs_diff(request.time) } else { 0 };
-                let is_ahead = matches!(seal, Seal::BadTime { server } if server > request.time);
-                let hosts = hosts.clone();
-                match (seal, rcode) {
-                    (Seal::Good, Ok(rcode)) => self.answered(&hosts, rcode),
-                    (Seal::BadTime { .. }, Ok(_)) => {
-                        let side = if is_ahead { "ahead of" } else { "behind" };
-                        let text = format!(
-                            "the server's clock is {difference} seconds {side} this machine's, and signatures allow \
-                             300; let both be set by NTP"
-                        );
-                        Some(self.all_end(&Outcome::refused(Class::Auth, "BADTIME", &text)))
-                    }
-                    // Without a signature anybody may have said it. Over TCP it was the server, as far as one can see.
-                    (seal, rcode) => Some(match self.over_tcp(out, true) {
-                        Ok(step) => step,
-                        Err(_) => return self.unsigned(&hosts, &seal, rcode),
-                    }),
+                match (self.account.key.judge(&answer, request, moment.now.seconds()), rcode) {
+                    (Seal::Good, Ok(rcode)) => self.answered(hosts, rcode),
+                    (Seal::BadTime { server }, Ok(_)) => Some(self.all_end(&clocks_differ(server, request.time))),
+                    // Anybody may have said it. Over TCP it was the server, as far as one can see.
+                    _ if self.may_ask_over_tcp(&out) => Some(self.over_tcp(out, true)),
+                    (seal, rcode) => self.unsigned(hosts, &seal, rcode),
                 }
             }
         }
@@ -341,10 +300,25 @@ impl Conversation {
         let refused = |code: &str, text: String| Outcome::refused(Class::Auth, code, &text);
         let outcome = match (seal, rcode) {
             (_, Err(why)) => broken(why, true),
-            (Seal::NotAccepted { code: code @ "BADKEY" }, _) => refused(
-                code,
-                format!("the server has no key {key}; compare key_name and key_algorithm with the key at the server"),
-            ),
+            // Knot says so, too, of a key that may not change this name.
+            (Seal::NotAccepted { code: "BADKEY" }, _) if hosts.len() > 1 => {
+                self.part(hosts.to_vec());
+                return None;
+            }
+            (Seal::NotAccepted { code: code @ "BADKEY" }, _) => {
+                let text = format!(
+                    "the server has no key {key}, or (Knot) none that may change this name; compare key_name and \
+                     key_algorithm with the key at the server"
+                );
+                let is_key_good = self.hosts.iter().any(|host| matches!(host.outcome, Some(Outcome::Confirmed { .. })));
+                let may_be_good = self.foreign_hosts == 0;
+                self.foreign_hosts += 1;
+                if is_key_good || may_be_good && self.hosts.len() > 1 {
+                    self.some_end(hosts, &Outcome::refused(Class::Denied, code, &text));
+                    return None;
+                }
+                refused(code, text)
+            }
             (Seal::NotAccepted { code: code @ "BADSIG" }, _) => {
                 refused(code, format!("the secret of the key {key} is not the server's; compare key_secret"))
             }
@@ -448,130 +422,19 @@ impl Conversation {
     }
 }
 
-const ALIAS: &str = "a CNAME stands at the name";
-
-impl Host {
-    fn new(job: HostJob, ttls: Option<[Option<u32>; 2]>) -> Self {
-        let ttls = ttls.unwrap_or_default();
-        let is_doubted = !job.doubted.is_empty();
-        let before = job.written();
-        let side = |family: Family| match before.of(family) {
-            _ if !job.concerns(family) => Side::Foreign,
-            _ if is_doubted => Side::Unseen,
-            Some(address) => {
-                let ttl = ttls[index(family)].or(job.before.as_ref().map(|before| before.ttl));
-                Side::Believed(Standing { addresses: vec![address], ttl, is_alias: false })
-            }
-            None => Side::Believed(Standing::default()),
-        };
-        Self {
-            sides: Family::BOTH.map(side),
-            job,
-            is_seen: is_doubted,
-            relied_on: None,
-            is_synthesized: false,
-            surprises: 0,
-            ttls,
-            outcome: None,
-        }
-    }
-
-    fn side(&self, family: Family) -> &Side {
-        &self.sides[index(family)]
-    }
-
-    fn saw(&mut self, family: Family, standing: Standing) {
-        self.sides[index(family)] = Side::Believed(standing);
-        self.is_seen = true;
-        // The server shows what it says is not there: a wildcard answers for the name.
-        self.is_synthesized = self.relied_on.as_ref() == Some(&self.sides);
-    }
-
-    /// What stands there is not what was believed.
-    fn be_surprised(&mut self) {
-        self.surprises += 1;
-        let is_alias = |side: &Side| matches!(side, Side::Believed(Standing { is_alias: true, .. }));
-        if self.is_seen && self.sides.iter().any(is_alias) {
-            let text = format!("{ALIAS}; remove it, or give the host another name");
-            self.outcome = Some(Outcome::refused(Class::Invalid, "in_the_way", &text));
-        } else if self.surprises >= MOST_SURPRISES {
-            let why = "the records of the name change while they are being changed";
-            self.outcome = Some(unconfirmed(Class::Busy, why, false));
-        } else {
-            self.relied_on = self.is_seen.then(|| self.sides.clone());
-            for side in self.sides.iter_mut().filter(|side| **side != Side::Foreign) {
-                *side = Side::Unseen;
-            }
-        }
-    }
-
-    fn edit(&mut self) -> Result<Edit, Outcome> {
-        let mut edit = Edit::default();
-        for family in Family::BOTH {
-            let Side::Believed(standing) = self.side(family) else { continue };
-            let nothing = Standing::default();
-            let standing = if self.is_synthesized { &nothing } else { standing };
-            let (of_family, ttl) = plan::edit(&self.job, family, standing)?;
-            self.ttls[index(family)] = ttl;
-            edit.append(of_family);
-        }
-        Ok(edit)
-    }
-
-    fn confirmed(&self, zone: &Hostname, configured: &Hostname) -> Outcome {
-        let memory = Memory { zone: zone.clone(), ttls: self.ttls };
-        let ttl = self.ttls.into_iter().flatten().next().unwrap_or(0);
-        Outcome::Confirmed { remembered: Some(memory.write(configured).into()), ttl }
-    }
-}
-
-fn index(family: Family) -> usize {
-    match family {
-        Family::V4 => 0,
-        Family::V6 => 1,
-    }
-}
-
-/// What is remembered of a host between changes: the server's zone, and the TTL of each type.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Memory {
-    zone: Hostname,
-    ttls: [Option<u32>; 2],
-}
-
-impl Memory {
-    /// `None` when it is no memory, or one of another configured zone.
-    fn parse(text: &str, configured: &Hostname) -> Option<Self> {
-        let mut words = text.split(' ');
-        if words.next() != Some(FORM) || words.next() != Some(configured.as_str()) {
-            return None;
-        }
-        let zone = Hostname::parse(words.next()?).ok().filter(|zone| configured.is_within(zone))?;
-        let mut ttls = [None; 2];
-        for word in words {
-            let (kind, ttl) = word.split_once('=')?;
-            let family = Family::BOTH.into_iter().find(|family| family.record_type() == kind)?;
-            ttls[index(family)] = Some(ttl.parse().ok()?);
-        }
-        Some(Self { zone, ttls })
-    }
-
-    fn write(&self, configured: &Hostname) -> String {
-        let mut text = format!("{FORM} {configured} {}", self.zone);
-        for family in Family::BOTH {
-            if let Some(ttl) = self.ttls[index(family)] {
-                // Writing into a String cannot fail.
-                let _ = write!(text, " {}={ttl}", family.record_type());
-            }
-        }
-        text
-    }
-}
-
 /// A message's id: chance, so that nobody guesses it (RFC 5452 4.3).
 fn id(moment: Moment) -> u16 {
     let [high, low, ..] = moment.dice.to_be_bytes();
     u16::from_be_bytes([high, low])
+}
+
+fn clocks_differ(server: u64, ours: u64) -> Outcome {
+    let side = if server > ours { "ahead of" } else { "behind" };
+    let text = format!(
+        "the server's clock is {} seconds {side} this machine's, and signatures allow 300; let both be set by NTP",
+        server.abs_diff(ours)
+    );
+    Outcome::refused(Class::Auth, "BADTIME", &text)
 }
 
 fn unconfirmed(class: Class, why: &str, maybe_written: bool) -> Outcome {
