@@ -216,6 +216,29 @@ fn refusals_of_bind_and_knot_are_told_apart() {
 }
 
 #[test]
+fn refusals_of_powerdns_are_told_apart() {
+    let Some(powerdns) = PowerDns::start("rfc2136-powerdns-no") else { return };
+    for (key, value) in [
+        ("key_secret", "YW5vdGhlciBzZWNyZXQgb2YgdGhlIHNhbWUga2luZCE="),
+        ("key_name", "nobody.example"),
+        ("key_algorithm", "hmac-sha512"),
+    ] {
+        let mut pusher = pusher(powerdns.address);
+        pusher.set(key, value);
+        // It does not say what is wrong with a key.
+        assert_refused(&pusher.outcome("nas.example.com", "192.0.2.1"), Class::Denied, "is not the server's");
+    }
+    let mut elsewhere = pusher(powerdns.address);
+    elsewhere.zone = "elsewhere.test".to_owned();
+    assert_refused(&elsewhere.outcome("nas.elsewhere.test", "192.0.2.1"), Class::NoZone, "elsewhere.test");
+    // A zone that names no key takes any of the server's, as docs/providers/rfc2136.md warns.
+    powerdns.add_zone("open.test", "Native");
+    let mut open = pusher(powerdns.address);
+    open.zone = "open.test".to_owned();
+    assert_eq!(open.confirm("nas.open.test", "192.0.2.1"), 1);
+}
+
+#[test]
 fn a_burst_of_fifty_hosts_is_one_message() {
     let (Some(bind), Some(knot)) = (Bind::start("rfc2136-burst", RECORDS), Knot::start("rfc2136-burst", RECORDS))
     else {

@@ -9,6 +9,9 @@ use crate::tool;
 /// A key that may write AAAA records and nothing else.
 pub const V6_ONLY_KEY: &str = "v6-key.example";
 
+/// A key that may write anything: for what a story does by hand.
+pub const HAND_KEY: &str = "hand-key.example";
+
 /// A zone that nobody may change.
 const STATIC_ZONE: &str = "$TTL 300\n@ IN SOA ns1.example.com. hostmaster.example.com. 1 3600 600 86400 30\n\
                            @ IN NS ns1.example.com.\n";
@@ -26,9 +29,11 @@ impl Bind {
     #[must_use]
     pub fn start(name: &str, records: &str) -> Option<Self> {
         let mut sections = String::new();
-        let mut rules = format!("grant {KEY} zonesub A AAAA; grant {V6_ONLY_KEY} zonesub AAAA;");
-        for (key, algorithm) in
-            [(KEY, "hmac-sha256"), (V6_ONLY_KEY, "hmac-sha256")].into_iter().chain(ALGORITHMS.map(|name| (name, name)))
+        let mut rules =
+            format!("grant {KEY} zonesub A AAAA; grant {V6_ONLY_KEY} zonesub AAAA; grant {HAND_KEY} zonesub ANY;");
+        for (key, algorithm) in [(KEY, "hmac-sha256"), (V6_ONLY_KEY, "hmac-sha256"), (HAND_KEY, "hmac-sha256")]
+            .into_iter()
+            .chain(ALGORITHMS.map(|name| (name, name)))
         {
             sections += &format!("key \"{key}\" {{ algorithm {algorithm}; secret \"{SECRET}\"; }};\n");
         }

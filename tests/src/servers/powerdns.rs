@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{KEY, MARK, SECRET, Server, ZONE, mark};
 use crate::wire::{Answer, Request};
-use crate::{python, run, text, tool, wire};
+use crate::{run, text, tool, wire};
 
 /// Where the Debian package puts what an empty database is made from.
 const SCHEMA: &str = "/usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql";
@@ -27,7 +27,7 @@ impl PowerDns {
     /// Starts it with [`ZONE`], in which the TSIG key [`KEY`] may update. `None` when it is not installed.
     #[must_use]
     pub fn start(name: &str) -> Option<Self> {
-        let (pdns, pdnsutil, python) = (tool("pdns_server")?, tool("pdnsutil")?, python()?);
+        let (pdns, pdnsutil, python) = (tool("pdns_server")?, tool("pdnsutil")?, tool("python3")?);
         let (server, [address, api]) = Server::start(
             name,
             |folder, [address, api]| {

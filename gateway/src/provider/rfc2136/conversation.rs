@@ -355,8 +355,8 @@ impl Conversation {
             Rcode::REFUSED => (
                 Class::Denied,
                 format!(
-                    "the key {key} may not change this; grant it A and AAAA of the name (BIND: update-policy; Knot: \
-                     acl; PowerDNS: dnsupdate=yes, allow-dnsupdate-from and TSIG-ALLOW-DNSUPDATE)"
+                    "the key {key} may not change this, or (PowerDNS) is not the server's; grant it A and AAAA of the name \
+                     (BIND: update-policy; Knot: acl; PowerDNS: TSIG-ALLOW-DNSUPDATE, dnsupdate, allow-dnsupdate-from)"
                 ),
             ),
             Rcode::NOTZONE => (Class::Invalid, format!("the name is not in the server's zone {}", self.zone)),
