@@ -81,6 +81,8 @@ macro_rules! fakes {
 fakes! {
     cloudflare,
     gandi,
+    powerdns,
+    rfc2136,
 }
 
 /// One vendor's API, as the vendor describes it.
