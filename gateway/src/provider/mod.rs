@@ -45,7 +45,7 @@ macro_rules! providers {
     };
 }
 
-providers! { cloudflare, embedded, gandi, powerdns, rfc2136 }
+providers! { cloudflare, embedded, gandi, ovh, powerdns, rfc2136 }
 
 /// The kind with this word after `type =`.
 #[must_use]
