@@ -45,7 +45,7 @@ macro_rules! providers {
     };
 }
 
-providers! { cloudflare, embedded, gandi, ionos, ovh, powerdns, rfc2136, scaleway }
+providers! { bunny, cloudflare, embedded, gandi, ionos, ovh, powerdns, rfc2136, scaleway, vercel }
 
 /// The kind with this word after `type =`.
 #[must_use]
