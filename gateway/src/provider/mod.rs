@@ -45,7 +45,9 @@ macro_rules! providers {
     };
 }
 
-providers! { bunny, cloudflare, embedded, gandi, ionos, ovh, powerdns, rfc2136, scaleway, vercel }
+providers! {
+    bunny, cloudflare, embedded, gandi, gcore, ionos, namecom, ovh, powerdns, rfc2136, scaleway, spaceship, vercel
+}
 
 /// The kind with this word after `type =`.
 #[must_use]
