@@ -46,7 +46,10 @@ macro_rules! providers {
 }
 
 providers! {
-    bunny, cloudflare, embedded, gandi, gcore, ionos, namecom, ovh, powerdns, rfc2136, scaleway, spaceship, vercel
+providers! {
+    bunny, cloudflare, embedded, gandi, gcore, inwx, ionos, namecom, namesilo, netcup, ovh, powerdns, rfc2136,
+    scaleway, spaceship, vercel
+}
 }
 
 /// The kind with this word after `type =`.
