@@ -149,7 +149,7 @@ impl Api for Account {
     fn write(&self, ask: &Ask<'_>, changes: &[Change]) -> HttpCall {
         let [change] = changes else { unreachable!("one change at a time") };
         let records = format!("/{}/records", ask.zone_id);
-        let mut body = change.known().map(|known| beside(known)).unwrap_or_default();
+        let mut body = change.known().map(beside).unwrap_or_default();
         body.insert("Type".to_owned(), json!(number(change.family)));
         body.insert("Name".to_owned(), json!(relative(&change.hostname, ask.zone, "")));
         body.insert("Value".to_owned(), json!(change.to()));

@@ -146,9 +146,8 @@ impl Api for Account {
     fn write(&self, ask: &Ask<'_>, changes: &[Change]) -> HttpCall {
         let [change] = changes else { unreachable!("one change at a time") };
         let kind = change.family.record_type();
-        let body = match set_after(change) {
-            None => return self.set(Method::DELETE, ask, &change.hostname, kind),
-            Some(body) => body,
+        let Some(body) = set_after(change) else {
+            return self.set(Method::DELETE, ask, &change.hostname, kind);
         };
         let method = if change.known().is_some() { Method::PUT } else { Method::POST };
         self.set(method, ask, &change.hostname, kind).with_json(&body)

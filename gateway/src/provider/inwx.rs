@@ -16,6 +16,7 @@ use nicgate_protocol::{Secret, Timestamp};
 use serde_json::{Value, json};
 use sha1::Sha1;
 
+use super::encode::scalar;
 use super::records::{Act, Api, Ask, Change, Known, Page, Record, Spot, View, Written, Zoned};
 use super::trouble::{Meaning, Trouble, read_json};
 use super::{
@@ -143,11 +144,10 @@ impl Api for Account {
         if pairs.is_empty() {
             return Err(Trouble::unknown("the login gave no cookie"));
         }
-        let factor = match &data["tfa"] {
-            Value::Null => UNLOCKED,
-            Value::String(factor) if [UNLOCKED, LOCKED].contains(&factor.as_str()) => factor,
-            Value::Number(number) if number.as_u64() == Some(0) => UNLOCKED,
-            other => {
+        let factor = match scalar(&data["tfa"]) {
+            None => UNLOCKED.to_owned(),
+            Some(factor) if [UNLOCKED, LOCKED].contains(&factor.as_str()) => factor,
+            Some(other) => {
                 let text = format!("the account asks for a second factor that is not known here: {other}");
                 return Err(Trouble::of(Class::Auth, "tfa", &text));
             }
