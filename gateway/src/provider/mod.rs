@@ -45,7 +45,12 @@ macro_rules! providers {
     };
 }
 
-providers! { cloudflare, embedded, gandi, powerdns, rfc2136 }
+providers! {
+providers! {
+    bunny, cloudflare, embedded, gandi, gcore, inwx, ionos, namecom, namesilo, netcup, ovh, powerdns, rfc2136,
+    scaleway, spaceship, vercel
+}
+}
 
 /// The kind with this word after `type =`.
 #[must_use]

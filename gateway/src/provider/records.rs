@@ -83,6 +83,19 @@ pub(crate) trait Api: Send + Sync {
         Ok(String::new())
     }
 
+    /// A further call without which the session does not count, such as one with a second factor.
+    fn unlock(&self, _ask: &Ask<'_>) -> Option<HttpCall> {
+        None
+    }
+
+    /// What the answer to [`Self::unlock`] says.
+    ///
+    /// # Errors
+    /// When the session stays locked.
+    fn unlocked(&self, _ask: &Ask<'_>, _answer: &Answer) -> Result<(), Trouble> {
+        Ok(())
+    }
+
     /// The id of the zone, where the operator configured it.
     fn configured_zone(&self) -> Option<&str> {
         None
@@ -132,6 +145,11 @@ pub(crate) trait Api: Send + Sync {
     fn finished(&self, _answer: &Answer) -> Result<(), Trouble> {
         Ok(())
     }
+
+    /// Whether [`Self::finish`] is a publication, without which nothing counts. Nobody minds how a logout ends.
+    fn is_publication(&self) -> bool {
+        true
+    }
 }
 
 /// How much one look shows.
@@ -154,6 +172,8 @@ pub(crate) struct Spot<'a> {
     pub(crate) family: Family,
     /// How much is to be seen.
     pub(crate) view: View,
+    /// Which page of it; `None`: the first.
+    pub(crate) page: Option<&'a str>,
 }
 
 /// What every call may need.
@@ -202,6 +222,14 @@ pub(crate) struct Record {
     pub(crate) address: IpAddr,
     /// The rest.
     pub(crate) known: Known,
+}
+
+impl Record {
+    /// Of a type and a value as an API writes them; `None` when it is no address record.
+    pub(crate) fn read(name: String, kind: &str, value: &str, known: Known) -> Option<Self> {
+        let address: IpAddr = value.trim().parse().ok()?;
+        (Family::of(address).record_type() == kind).then_some(Self { name, address, known })
+    }
 }
 
 /// What is known of a record besides its address, and remembered between changes.
@@ -391,6 +419,7 @@ enum Stage {
     Finish,
     LogIn,
     Look { host: usize, family: Family, view: View },
+    Unlock,
     Write { changes: Vec<Change> },
     Zone,
 }
@@ -406,6 +435,7 @@ struct Conversation {
     zone: Hostname,
     zone_id: Option<String>,
     session: Option<String>,
+    is_unlocked: bool,
     hosts: Vec<Host>,
     stage: Stage,
     /// The page that comes next, of zones or of records.
@@ -452,6 +482,7 @@ impl Conversation {
             configured: job.zone,
             zone_id: None,
             session: None,
+            is_unlocked: false,
             stage: Stage::Zone,
             page: None,
             is_proved: false,
@@ -528,6 +559,12 @@ impl Conversation {
                     None => self.session = Some(String::new()),
                 }
             }
+            if !self.is_unlocked {
+                match self.api.unlock(&self.ask(moment)) {
+                    Some(call) => return self.send(Stage::Unlock, call),
+                    None => self.is_unlocked = true,
+                }
+            }
             if self.zone_id.is_none() {
                 match self.api.find_zone(&self.ask(moment), self.page.as_deref()) {
                     Some(call) => return self.send(Stage::Zone, call),
@@ -537,7 +574,7 @@ impl Conversation {
         }
         if let Some((host, family)) = self.unseen() {
             let view = self.api.view(self.hosts.iter().filter(|host| host.is_unseen()).count());
-            let at = Spot { hostname: &self.hosts[host].job.hostname, family, view };
+            let at = Spot { hostname: &self.hosts[host].job.hostname, family, view, page: self.page.as_deref() };
             let call = self.api.look(&self.ask(moment), &at, self.page.as_deref());
             return self.send(Stage::Look { host, family, view }, call);
         }
@@ -606,12 +643,16 @@ impl Conversation {
         };
         let done = match &stage {
             Stage::LogIn => self.api.logged_in(&answer).map(|session| self.session = Some(session)),
+            Stage::Unlock => {
+                self.api.unlocked(&self.ask(moment), &answer).map(|()| self.is_unlocked = true)
+            }
             Stage::Zone => {
                 let found = self.api.zone_found(&self.ask(moment), &answer);
                 found.and_then(|found| self.zone_found(found))
             }
             Stage::Look { host, family, view } => {
-                let at = Spot { hostname: &self.hosts[*host].job.hostname, family: *family, view: *view };
+                let (hostname, page) = (&self.hosts[*host].job.hostname, self.page.as_deref());
+                let at = Spot { hostname, family: *family, view: *view, page };
                 let page = match self.api.looked(&self.ask(moment), &at, &answer) {
                     Err(trouble) if trouble.meaning == Meaning::NoRecord => Ok(Page::default()),
                     page => page,
@@ -711,6 +752,7 @@ impl Conversation {
         let is_remembered = self.zone_id.is_some() && !self.is_fresh && self.api.configured_zone().is_none();
         let class = match trouble.meaning {
             Meaning::Plain(class) => class,
+            Meaning::Forbidden if matches!(stage, Stage::LogIn | Stage::Unlock) => Class::Auth,
             // A remembered zone may be gone, or belong to the credential before: only a fresh search tells which.
             Meaning::Forbidden | Meaning::NoZone if may_ask_again && is_remembered => {
                 self.begin_zone();
@@ -745,7 +787,9 @@ impl Conversation {
             Stage::Look { host, view: View::Family | View::Name, .. } => {
                 (0..self.hosts.len()).map(|index| index == *host).collect()
             }
-            Stage::Look { .. } | Stage::LogIn | Stage::Zone | Stage::Finish => vec![true; self.hosts.len()],
+            Stage::Look { .. } | Stage::LogIn | Stage::Unlock | Stage::Zone | Stage::Finish => {
+                vec![true; self.hosts.len()]
+            }
         };
         let is_own = matches!(class, Class::Denied | Class::Invalid | Class::Quota);
         let is_write = matches!(stage, Stage::Write { .. });
@@ -757,10 +801,16 @@ impl Conversation {
             }
         }
         self.page = None;
+        // Whoever did not hear us will not hear a farewell either.
+        let is_deaf = matches!(class, Class::Auth | Class::Rate | Class::Down | Class::Bug);
+        self.is_finished |= is_deaf && !self.has_written;
     }
 
     /// The last call failed. What was written before stands, but does not count without it.
     fn unfinished(&mut self, trouble: &Trouble) {
+        if !self.api.is_publication() {
+            return;
+        }
         let class = match trouble.meaning {
             Meaning::Plain(class) => class,
             Meaning::Forbidden => Class::Denied,

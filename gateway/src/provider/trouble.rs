@@ -88,6 +88,12 @@ impl Trouble {
         Self { retry_after: retry_after.or(self.retry_after), ..self }
     }
 
+    /// The same, where nothing but the zone can be missing.
+    pub(crate) fn about_zone(self) -> Self {
+        let meaning = if self.meaning == Meaning::NoRecord { Meaning::NoZone } else { self.meaning };
+        Self { meaning, ..self }
+    }
+
     /// As the end of a conversation. `is_write`: the answer was to a write; `before`: an earlier part of the change was
     /// made.
     pub(crate) fn outcome(&self, class: Class, is_write: bool, before: bool, cure: &str) -> Outcome {

@@ -21,10 +21,19 @@ struct Paper {
     in_place: bool,
     has_session: bool,
     has_finish: bool,
+    /// The session needs a second call, and the end is a logout.
+    has_lock: bool,
 }
 
-const PAPER: Paper =
-    Paper { view: View::Name, at_once: 1, sets: false, in_place: true, has_session: false, has_finish: false };
+const PAPER: Paper = Paper {
+    view: View::Name,
+    at_once: 1,
+    sets: false,
+    in_place: true,
+    has_session: false,
+    has_finish: false,
+    has_lock: false,
+};
 
 fn call(line: String) -> HttpCall {
     HttpCall::new(Method::GET, line)
@@ -81,6 +90,18 @@ impl Api for Paper {
 
     fn logged_in(&self, answer: &Answer) -> Result<String, Trouble> {
         Ok(words(answer)?.concat().concat())
+    }
+
+    fn unlock(&self, ask: &Ask<'_>) -> Option<HttpCall> {
+        self.has_lock.then(|| call(format!("{}unlock", ask.session)))
+    }
+
+    fn unlocked(&self, _ask: &Ask<'_>, answer: &Answer) -> Result<(), Trouble> {
+        words(answer).map(drop)
+    }
+
+    fn is_publication(&self) -> bool {
+        !self.has_lock
     }
 
     fn find_zone(&self, ask: &Ask<'_>, page: Option<&str>) -> Option<HttpCall> {
@@ -359,6 +380,24 @@ fn a_session_goes_through_all_calls_and_is_finished() {
         [script[0], script[1], ("s1:look z1 a.dyn.home.test", 200, "a.dyn.home.test 192.0.2.1 r1 60"), script[4]];
     assert!(matches!(play(&paper, &[doubting.clone()], &script)[..], [Outcome::Confirmed { .. }]));
     assert_unconfirmed(&play(&paper, &[doubting], &[script[0], script[1], script[2], broken[4]])[0], Class::Down, true);
+}
+
+#[test]
+fn a_session_may_need_a_second_call_and_a_logout_may_get_lost() {
+    let paper = Paper { has_session: true, has_lock: true, has_finish: true, ..PAPER };
+    let later = host_after("a.dyn.home.test", "192.0.2.1", MEMORY, "192.0.2.2");
+    let alter = "s1:alter a.dyn.home.test r1 192.0.2.2";
+    let (login, unlock) = (("login", 200, "s1:"), ("s1:unlock", 200, "done"));
+    for end in [(200, "done"), (500, ""), (0, "")] {
+        let script = [login, unlock, (alter, 200, "done"), ("s1:finish", end.0, end.1)];
+        assert_eq!(play(&paper, &[later.clone()], &script), [confirmed(MEMORY, 300)], "{end:?}");
+    }
+    let outcome = play(&paper, &[later.clone()], &[login, ("s1:unlock", 403, "no")]);
+    assert_refused(&outcome[0], Class::Auth, "text");
+    // Nobody says farewell to somebody who does not answer.
+    let doubting = HostJob { doubted: vec![set("192.0.2.2")], ..later };
+    let outcome = play(&paper, &[doubting], &[login, unlock, ("s1:look z1 a.dyn.home.test", 0, "")]);
+    assert_unconfirmed(&outcome[0], Class::Down, false);
 }
 
 #[test]
