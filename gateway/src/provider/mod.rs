@@ -32,6 +32,7 @@ mod encode;
 mod play;
 mod records;
 pub mod send;
+mod sign;
 mod trouble;
 
 /// Writes both the modules and the list of kinds. `cargo fmt` does not enter modules named in a macro: a format check
