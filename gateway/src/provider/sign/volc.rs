@@ -10,10 +10,7 @@ const SCHEME: &str = "HMAC-SHA256";
 pub(crate) fn sign(draft: Draft<'_>, keys: &Keys, region: &str, service: &str, moment: Moment) -> HttpCall {
     let time = moment.now.basic();
     let (date, body) = (&time[..8], hex_sha256(&draft.body));
-    let draft = draft
-        .with("x-date", &time)
-        .with("x-content-sha256", &body)
-        .with_token("x-security-token", keys);
+    let draft = draft.with("x-date", &time).with("x-content-sha256", &body).with_token("x-security-token", keys);
     let request = draft.canonical_request(&draft.whole_path());
     let scope = format!("{date}/{region}/{service}/request");
     let key = derived_key(keys.secret.expose().as_bytes(), &[date, region, service, "request"]);
