@@ -46,7 +46,7 @@ macro_rules! providers {
     };
 }
 
-providers! { alidns, cloudflare, embedded, gandi, huaweicloud }
+providers! { alidns, cloudflare, embedded, gandi, huaweicloud, route53 }
 
 /// The kind with this word after `type =`.
 #[must_use]
