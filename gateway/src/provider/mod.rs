@@ -32,6 +32,7 @@ mod encode;
 mod play;
 mod records;
 pub mod send;
+mod sign;
 mod trouble;
 
 /// Writes both the modules and the list of kinds. `cargo fmt` does not enter modules named in a macro: a format check
@@ -46,10 +47,25 @@ macro_rules! providers {
 }
 
 providers! {
-providers! {
-    bunny, cloudflare, embedded, gandi, gcore, inwx, ionos, namecom, namesilo, netcup, ovh, powerdns, rfc2136,
-    scaleway, spaceship, vercel
-}
+    alidns,
+    bunny,
+    cloudflare,
+    embedded,
+    gandi,
+    gcore,
+    huaweicloud,
+    inwx,
+    ionos,
+    namecom,
+    namesilo,
+    netcup,
+    ovh,
+    powerdns,
+    rfc2136,
+    route53,
+    scaleway,
+    spaceship,
+    vercel,
 }
 
 /// The kind with this word after `type =`.

@@ -93,7 +93,7 @@ fn changes_of_family(
     let there = standing.iter().find(|record| record.address == new).copied();
     let chosen = match (standing, there) {
         ([], _) => {
-            let act = Act::Create { to: new, ttl: ttl_of_new(api, host.job.ttl) };
+            let act = Act::Create { to: new, ttl: ttl_of_new(api, host) };
             return Ok((None, vec![change(host, family, act, Vec::new())]));
         }
         (_, Some(there)) => there,
@@ -105,7 +105,7 @@ fn changes_of_family(
         }
     };
     let mut changes = Vec::new();
-    let ttl = api.ttl_for(Some(&chosen.known), host.job.ttl);
+    let ttl = api.ttl_for(Some(&chosen.known), host.asked_ttl());
     // What we wrote before and what is no longer wanted goes, once the new one stands.
     let stale: Vec<&Record> =
         standing.iter().filter(is_ours).filter(|record| there.is_some() && record.address != new).copied().collect();
@@ -137,7 +137,7 @@ fn move_record(
     others: Vec<IpAddr>,
 ) -> Vec<Change> {
     let family = Family::of(to);
-    let ttl = api.ttl_for(Some(known), host.job.ttl);
+    let ttl = api.ttl_for(Some(known), host.asked_ttl());
     match from {
         Some(address) if !api.changes_in_place() => {
             let create = Act::Create { to, ttl: ttl.unwrap_or(known.ttl) };
