@@ -45,7 +45,7 @@ macro_rules! providers {
     };
 }
 
-providers! { cloudflare, embedded, gandi }
+providers! { cloudflare, digitalocean, embedded, gandi, hetzner }
 
 /// The kind with this word after `type =`.
 #[must_use]
