@@ -45,7 +45,7 @@ macro_rules! providers {
     };
 }
 
-providers! { cloudflare, digitalocean, embedded, gandi, hetzner }
+providers! { cloudflare, desec, digitalocean, embedded, gandi, hetzner, porkbun }
 
 /// The kind with this word after `type =`.
 #[must_use]
