@@ -45,7 +45,7 @@ macro_rules! providers {
     };
 }
 
-providers! { cloudflare, desec, digitalocean, embedded, gandi, hetzner, porkbun }
+providers! { cloudflare, desec, digitalocean, embedded, gandi, godaddy, hetzner, linode, porkbun, vultr }
 
 /// The kind with this word after `type =`.
 #[must_use]
