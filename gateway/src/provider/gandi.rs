@@ -2,6 +2,10 @@
 //!
 //! Records of one name and type are one set; `PUT` replaces it. There are no ids, so a change is one call also after
 //! everything was forgotten but what stood there.
+//!
+//! Both families at once, or several names, would take a `PUT` on the name or on the whole domain. Either removes all
+//! records that it does not name, those of other types and those made since the last look included, so it is not used:
+//! each family costs a call.
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -18,8 +22,8 @@ use super::trouble::{Meaning, Trouble, read_json};
 use super::{Answer, BadSetting, Budget, Class, HttpCall, Key, Kind, Provider, ProviderSettings, Window, base_url};
 
 const DEFAULT_ENDPOINT: &str = "https://api.gandi.net/v5/livedns";
-/// 300 calls a minute (api.gandi.net/docs/reference).
-const BUDGET: Budget = Budget::of(&[Window::new(300, 60)]);
+/// 1,000 calls a minute from one address (api.gandi.net/docs/reference, Rate limit).
+const BUDGET: Budget = Budget::of(&[Window::new(1000, 60)]);
 
 const TOKEN: &str = "token";
 const KEYS: &[Key] =
@@ -82,7 +86,9 @@ impl Api for Account {
 
     fn cure(&self, class: Class) -> &'static str {
         match class {
-            Class::Auth => "; check token: is it whole, and not expired?",
+            Class::Auth => {
+                "; check token: is it a personal access token, whole, and not expired? Gandi's always expire"
+            }
             Class::Denied => "; give the token the right to manage the technical configuration of this domain",
             Class::NoZone => "; the domain must use LiveDNS and belong to the organization of the token",
             Class::Invalid | Class::Quota | Class::Rate | Class::Busy | Class::Down | Class::Bug => "",
@@ -146,9 +152,12 @@ fn records(set: &Value, name: &str, kind: &str) -> Vec<Record> {
     fitting.map(|address| Record { name: name.to_owned(), address, known: known.clone() }).collect()
 }
 
-/// `{"code": 404, "message": "…", "object": "dns-record", "cause": "Not Found"}`.
+/// `{"code": 404, "message": "…", "object": "dns-record", "cause": "Not Found"}`, sometimes with `errors`:
+/// `[{"location": "body", "name": "rrset_ttl", "description": "…"}]`.
 fn explain(status: u16, body: &Value) -> Option<Trouble> {
-    let text = body["message"].as_str()?;
+    let field = |field: &Value| Some(format!("; {}: {}", field["name"].as_str()?, field["description"].as_str()?));
+    let fields: String = body["errors"].as_array().into_iter().flatten().filter_map(field).collect();
+    let text = &format!("{}{fields}", body["message"].as_str()?);
     let code = body["cause"].as_str().unwrap_or("error");
     Some(match (status, body["object"].as_str()) {
         (404, Some(object)) if object.contains("record") => Trouble::new(Meaning::NoRecord, code, text),
@@ -239,9 +248,14 @@ mod tests {
         ] {
             assert_refused(&one(host("nas.home.test", "192.0.2.1"), &[(LOOK, answer)]), class, word);
         }
+        let wrong = r#"{"code": 400, "message": "The request could not be understood", "object": "HTTPBadRequest", "cause": "Bad Request",
+            "errors": [{"location": "body", "name": "rrset_ttl", "description": "299 is less than minimum value 300"}]}"#;
+        let put = r#"PUT /domains/home.test/records/nas/A {"rrset_ttl":300,"rrset_values":["192.0.2.1"]}"#;
+        let outcome = one(host("nas.home.test", "192.0.2.1"), &[(LOOK, NONE), (put, (400, wrong))]);
+        assert_refused(&outcome, Class::Invalid, "rrset_ttl: 299");
+        // As recorded in 2020.
         let missing =
             r#"{"code": 404, "message": "Can't find the DNS record", "object": "dns-record", "cause": "Not Found"}"#;
-        let put = r#"PUT /domains/home.test/records/nas/A {"rrset_ttl":300,"rrset_values":["192.0.2.1"]}"#;
         let outcome = one(host("nas.home.test", "192.0.2.1"), &[(LOOK, (404, missing)), (put, MADE)]);
         assert!(matches!(outcome, Outcome::Confirmed { .. }), "{outcome:?}");
     }

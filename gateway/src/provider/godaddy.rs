@@ -78,8 +78,9 @@ impl Api for Account {
         View::Family
     }
 
+    /// The least is the vendor's; the most is ours.
     fn ttls(&self) -> RangeInclusive<u32> {
-        600..=604_800
+        600..=86_400
     }
 
     fn budget(&self) -> Budget {

@@ -26,8 +26,8 @@ const DEFAULT_ENDPOINT: &str = "https://api.linode.com/v4";
 const FILTER: HeaderName = HeaderName::from_static("x-filter");
 /// Records on one page; the API's most.
 const PAGE: u32 = 500;
-/// What answers to domain calls tell in `X-RateLimit-Limit`: 800 in two minutes (techdocs.akamai.com, Rate limits);
-/// the 400 that it was in 2018 are kept.
+/// Recorded answers name 400 calls (2018) and 800 (later) in `X-RateLimit-Limit`, and almost two minutes in
+/// `Retry-After`; the narrower bound is kept.
 const BUDGET: Budget = Budget::of(&[Window::new(400, 120)]);
 /// The TTLs that a record can have.
 const TTLS: [u32; 14] =
