@@ -80,7 +80,10 @@ macro_rules! fakes {
 
 fakes! {
     cloudflare,
+    desec,
+    digitalocean,
     gandi,
+    hetzner,
 }
 
 /// One vendor's API, as the vendor describes it.

@@ -136,16 +136,19 @@ impl Api for Account {
 
     fn looked(&self, ask: &Ask<'_>, at: &Spot<'_>, answer: &Answer) -> Result<Page, Trouble> {
         let body = read_json(answer, |status, body| explain(status, body, Meaning::NoZone))?;
-        let sets = body.as_array().ok_or_else(|| Trouble::unknown("the list of records cannot be read"))?;
+        let unreadable = || Trouble::unknown("the list of records cannot be read");
+        let sets = body.as_array().ok_or_else(unreadable)?;
         let next = if at.view == View::Zone { next_cursor(&answer.headers) } else { None };
         let mut page = Page { next, ..Page::default() };
         for set in sets {
-            if set["type"] == "CNAME"
-                && let Some(name) = set["subname"].as_str()
-            {
-                page.obstacles.push((absolute(name, ask.zone), "the name has a CNAME record".to_owned()));
+            let (Some(name), Some(kind)) = (set["subname"].as_str(), set["type"].as_str()) else {
+                return Err(unreadable());
+            };
+            match kind {
+                "A" | "AAAA" => page.records.extend(records(set, ask).ok_or_else(unreadable)?),
+                "CNAME" => page.obstacles.push((absolute(name, ask.zone), "the name has a CNAME record".to_owned())),
+                _ => {}
             }
-            page.records.extend(records(set, ask).into_iter().flatten());
         }
         Ok(page)
     }
@@ -197,14 +200,17 @@ fn least_ttl(text: &str) -> u32 {
     text.parse().unwrap_or(1).min(MOST_TTL)
 }
 
-/// The addresses of a set.
+/// The addresses of a set. One that cannot be read would be lost with the next write, so then there are none.
 fn records(set: &Value, ask: &Ask<'_>) -> Option<Vec<Record>> {
     let name = absolute(set["subname"].as_str()?, ask.zone);
     let ttl = u32::try_from(set["ttl"].as_u64()?).ok()?;
     let known = Known { ttl, note: ask.zone_id.into(), ..Known::default() };
-    let addresses = set["records"].as_array()?.iter().filter_map(|value| value.as_str()?.parse::<IpAddr>().ok());
-    let fitting = addresses.filter(|address| set["type"] == Family::of(*address).record_type());
-    Some(fitting.map(|address| Record { name: name.clone(), address, known: known.clone() }).collect())
+    let record = |value: &Value| {
+        let address = value.as_str()?.parse::<IpAddr>().ok()?;
+        let record = Record { name: name.clone(), address, known: known.clone() };
+        (set["type"] == Family::of(address).record_type()).then_some(record)
+    };
+    set["records"].as_array()?.iter().map(record).collect()
 }
 
 /// The cursor of the page after this one, out of `Link: <…?cursor=abc>; rel="next"`.

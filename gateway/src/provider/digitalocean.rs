@@ -98,7 +98,9 @@ impl Api for Account {
         let list = body["domain_records"].as_array().ok_or_else(unreadable)?;
         let mut page = Page { next: next_page(&body), ..Page::default() };
         for shown in list {
-            let (Some(name), Some(kind)) = (shown["name"].as_str(), shown["type"].as_str()) else { continue };
+            let (Some(name), Some(kind)) = (shown["name"].as_str(), shown["type"].as_str()) else {
+                return Err(unreadable());
+            };
             match kind {
                 "A" | "AAAA" => page.records.push(record(shown, ask.zone).ok_or_else(unreadable)?),
                 "CNAME" => page.obstacles.push((absolute(name, ask.zone), "the name has a CNAME record".to_owned())),

@@ -114,16 +114,20 @@ impl Api for Project {
 
     fn looked(&self, ask: &Ask<'_>, _at: &Spot<'_>, answer: &Answer) -> Result<Page, Trouble> {
         let body = read_json(answer, |status, body| explain(status, body, Meaning::NoZone))?;
-        let sets = body["rrsets"].as_array().ok_or_else(|| Trouble::unknown("the list of records cannot be read"))?;
+        let unreadable = || Trouble::unknown("the list of records cannot be read");
+        let sets = body["rrsets"].as_array().ok_or_else(unreadable)?;
         let next = body["meta"]["pagination"]["next_page"].as_u64().map(|page| page.to_string());
         let mut page = Page { next, ..Page::default() };
         for set in sets {
-            let (Some(name), Some(kind)) = (set["name"].as_str(), set["type"].as_str()) else { continue };
+            let (Some(name), Some(kind)) = (set["name"].as_str(), set["type"].as_str()) else {
+                return Err(unreadable());
+            };
             let name = absolute(name, ask.zone);
-            if kind == "CNAME" {
-                page.obstacles.push((name.clone(), "the name has a CNAME record".to_owned()));
+            match kind {
+                "A" | "AAAA" => page.records.extend(records(set, &name, kind).ok_or_else(unreadable)?),
+                "CNAME" => page.obstacles.push((name, "the name has a CNAME record".to_owned())),
+                _ => {}
             }
-            page.records.extend(records(set, &name, kind));
         }
         Ok(page)
     }
@@ -170,22 +174,25 @@ impl Api for Project {
     }
 }
 
-/// The addresses of a set.
-fn records(set: &Value, name: &str, kind: &str) -> Vec<Record> {
+/// The addresses of a set. One that cannot be read would be lost with the next write, so then there are none.
+fn records(set: &Value, name: &str, kind: &str) -> Option<Vec<Record>> {
     // Sets without a TTL have that of the zone, which is not shown here: 0 stays 0 until another is asked for.
-    let ttl = set["ttl"].as_u64().and_then(|ttl| u32::try_from(ttl).ok()).unwrap_or(0);
-    let values = set["records"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let address = |value: &Value| value["value"].as_str()?.parse::<IpAddr>().ok();
-    let comment = |value: &Value| value["comment"].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
-    let comments: Vec<_> = values.iter().filter_map(|value| Some((address(value)?, comment(value)?))).collect();
+    let ttl = if set["ttl"].is_null() { 0 } else { u32::try_from(set["ttl"].as_u64()?).ok()? };
+    let value = |value: &Value| {
+        let address = value["value"].as_str()?.parse::<IpAddr>().ok()?;
+        let comment = value["comment"].as_str().unwrap_or_default().to_owned();
+        (Family::of(address).record_type() == kind).then_some((address, comment))
+    };
+    let values: Vec<(IpAddr, String)> = set["records"].as_array()?.iter().map(value).collect::<Option<_>>()?;
     let known = |ours: IpAddr| {
         let key = |address: IpAddr| if address == ours { OURS.to_owned() } else { address.to_string() };
-        let note: Map<String, Value> = comments.iter().map(|(at, text)| (key(*at), json!(text))).collect();
+        let commented = values.iter().filter(|(_, comment)| !comment.is_empty());
+        let note: Map<String, Value> = commented.map(|(at, comment)| (key(*at), json!(comment))).collect();
         let note = if note.is_empty() { String::new() } else { Value::Object(note).to_string() };
         Known { ttl, note: note.into(), ..Known::default() }
     };
-    let fitting = values.iter().filter_map(address).filter(|address| Family::of(*address).record_type() == kind);
-    fitting.map(|address| Record { name: name.to_owned(), address, known: known(address) }).collect()
+    let record = |address| Record { name: name.to_owned(), address, known: known(address) };
+    Some(values.iter().map(|(address, _)| record(*address)).collect())
 }
 
 /// The whole set after a change, each value with the comment that it had.

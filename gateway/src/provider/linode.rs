@@ -137,7 +137,9 @@ impl Api for Account {
             (body["page"].as_u64().ok_or_else(unreadable)?, body["pages"].as_u64().ok_or_else(unreadable)?);
         let mut page = Page { next: (number < pages).then(|| (number + 1).to_string()), ..Page::default() };
         for shown in list {
-            let (Some(name), Some(kind)) = (shown["name"].as_str(), shown["type"].as_str()) else { continue };
+            let (Some(name), Some(kind)) = (shown["name"].as_str(), shown["type"].as_str()) else {
+                return Err(unreadable());
+            };
             match kind {
                 "A" | "AAAA" => page.records.push(record(shown, ask.zone).ok_or_else(unreadable)?),
                 "CNAME" => page.obstacles.push((absolute(name, ask.zone), "the name has a CNAME record".to_owned())),

@@ -105,7 +105,9 @@ impl Api for Account {
         let list = body["records"].as_array().ok_or_else(unreadable)?;
         let mut page = Page::default();
         for shown in list {
-            let (Some(name), Some(kind)) = (shown["name"].as_str(), shown["type"].as_str()) else { continue };
+            let (Some(name), Some(kind)) = (shown["name"].as_str(), shown["type"].as_str()) else {
+                return Err(unreadable());
+            };
             match kind {
                 "A" | "AAAA" => page.records.push(record(shown, name, kind).ok_or_else(unreadable)?),
                 "ALIAS" | "CNAME" => page.obstacles.push((name.to_owned(), format!("the name has a {kind} record"))),

@@ -104,7 +104,9 @@ impl Api for Account {
         let next = body["meta"]["links"]["next"].as_str().filter(|cursor| !cursor.is_empty()).map(str::to_owned);
         let mut page = Page { next, ..Page::default() };
         for shown in list {
-            let (Some(name), Some(kind)) = (shown["name"].as_str(), shown["type"].as_str()) else { continue };
+            let (Some(name), Some(kind)) = (shown["name"].as_str(), shown["type"].as_str()) else {
+                return Err(unreadable());
+            };
             match kind {
                 "A" | "AAAA" => page.records.push(record(shown, ask.zone).ok_or_else(unreadable)?),
                 "CNAME" => page.obstacles.push((absolute(name, ask.zone), "the name has a CNAME record".to_owned())),
