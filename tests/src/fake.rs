@@ -83,7 +83,11 @@ fakes! {
     desec,
     digitalocean,
     gandi,
+    godaddy,
     hetzner,
+    linode,
+    porkbun,
+    vultr,
 }
 
 /// One vendor's API, as the vendor describes it.
