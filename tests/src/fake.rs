@@ -83,9 +83,16 @@ macro_rules! fakes {
 
 fakes! {
     cloudflare,
+    desec,
+    digitalocean,
     gandi,
+    godaddy,
+    hetzner,
+    linode,
+    porkbun,
     powerdns,
     rfc2136,
+    vultr,
 }
 
 /// One vendor's API, as the vendor describes it.

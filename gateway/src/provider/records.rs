@@ -58,6 +58,12 @@ pub(crate) trait Api: Send + Sync {
         true
     }
 
+    /// Whether address and TTL of a record are changed by calls of their own. A change whose [`Change::new_ttl`] is
+    /// there is then one of the TTL alone.
+    fn changes_ttl_apart(&self) -> bool {
+        false
+    }
+
     /// The TTL that a change has to ask for: `asked` is what the configuration wants, `standing` what the record has.
     fn ttl_for(&self, standing: Option<&Known>, asked: Option<u32>) -> Option<u32> {
         let (least, most) = (*self.ttls().start(), *self.ttls().end());
@@ -320,6 +326,14 @@ impl Change {
             Act::Create { ttl, .. } => *ttl,
             Act::Alter { known, ttl, .. } => ttl.unwrap_or(known.ttl),
             Act::Remove { known, .. } => known.ttl,
+        }
+    }
+
+    /// The TTL that a record which is there already shall have from now on, in seconds.
+    pub(crate) fn new_ttl(&self) -> Option<u32> {
+        match &self.act {
+            Act::Alter { ttl, .. } => *ttl,
+            Act::Create { .. } | Act::Remove { .. } => None,
         }
     }
 

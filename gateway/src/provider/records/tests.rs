@@ -19,6 +19,7 @@ struct Paper {
     at_once: usize,
     sets: bool,
     in_place: bool,
+    ttl_apart: bool,
     has_session: bool,
     has_finish: bool,
     /// The session needs a second call, and the end is a logout.
@@ -33,6 +34,7 @@ const PAPER: Paper = Paper {
     has_session: false,
     has_finish: false,
     has_lock: false,
+    ttl_apart: false,
 };
 
 fn call(line: String) -> HttpCall {
@@ -91,6 +93,8 @@ impl Api for Paper {
 
     fn after_low_ttl(&self, zone_id: &str) -> Option<String> {
         (!zone_id.contains('>')).then(|| format!("{zone_id}>600"))
+    fn changes_ttl_apart(&self) -> bool {
+        self.ttl_apart
     }
 
     fn log_in(&self, _moment: Moment) -> Option<HttpCall> {
@@ -424,6 +428,22 @@ fn a_ttl_is_changed_only_when_it_was_asked_for_and_kept_within_bounds() {
         let memory = format!("2 dyn.home.test dyn.home.test id=z1 A=r1/{after}/");
         assert_eq!(play(&PAPER, &[new], &script), [confirmed(&memory, after)]);
     }
+}
+
+#[test]
+fn where_a_ttl_is_changed_apart_the_address_comes_first() {
+    let paper = Paper { ttl_apart: true, ..PAPER };
+    let known = "2 dyn.home.test dyn.home.test id=z1 A=r1/300/";
+    let later = HostJob { ttl: Some(120), ..host_after("a.dyn.home.test", "192.0.2.1", known, "192.0.2.2") };
+    let script =
+        [("alter a.dyn.home.test r1 192.0.2.2", 200, "done"), ("alter a.dyn.home.test r1 192.0.2.2 120", 200, "done")];
+    let after = "2 dyn.home.test dyn.home.test id=z1 A=r1/120/";
+    assert_eq!(play(&paper, &[later.clone()], &script), [confirmed(after, 120)]);
+    let broken = [script[0], (script[1].0, 500, "")];
+    assert_unconfirmed(&play(&paper, &[later], &broken)[0], Class::Down, true);
+    let same = HostJob { ttl: Some(120), ..host("a.dyn.home.test", "192.0.2.2") };
+    let list = "a.dyn.home.test 192.0.2.2 r1 300";
+    assert_eq!(play(&paper, &[same], &[ZONE, (LOOK.0, 200, list), script[1]]), [confirmed(after, 120)]);
 }
 
 #[test]
