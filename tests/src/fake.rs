@@ -80,6 +80,7 @@ macro_rules! fakes {
 
 fakes! {
     cloudflare,
+    dynu,
     gandi,
 }
 

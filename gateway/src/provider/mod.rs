@@ -27,6 +27,7 @@ use sha2::{Digest as _, Sha256};
 pub use nicgate_logic::budget::{Budget, Window};
 pub use nicgate_logic::reconcile::Class;
 
+mod apex;
 mod encode;
 #[cfg(test)]
 mod play;
@@ -45,7 +46,7 @@ macro_rules! providers {
     };
 }
 
-providers! { cloudflare, embedded, gandi }
+providers! { cloudflare, dynu, embedded, gandi }
 
 /// The kind with this word after `type =`.
 #[must_use]
