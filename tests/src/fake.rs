@@ -80,8 +80,10 @@ macro_rules! fakes {
 
 fakes! {
     cloudflare,
+    dyndns2,
     dynu,
     gandi,
+    noip,
 }
 
 /// One vendor's API, as the vendor describes it.

@@ -33,6 +33,7 @@ mod encode;
 mod play;
 mod records;
 pub mod send;
+mod service;
 mod trouble;
 
 /// Writes both the modules and the list of kinds. `cargo fmt` does not enter modules named in a macro: a format check
@@ -46,7 +47,7 @@ macro_rules! providers {
     };
 }
 
-providers! { cloudflare, dynu, embedded, gandi }
+providers! { cloudflare, dyndns2, dynu, embedded, gandi, noip }
 
 /// The kind with this word after `type =`.
 #[must_use]
