@@ -80,6 +80,7 @@ macro_rules! fakes {
 
 fakes! {
     cloudflare,
+    duckdns,
     dyndns2,
     dynu,
     gandi,
