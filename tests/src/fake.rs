@@ -83,6 +83,7 @@ fakes! {
     duckdns,
     dyndns2,
     dynu,
+    dynv6,
     gandi,
     noip,
 }
