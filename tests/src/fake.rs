@@ -85,6 +85,7 @@ fakes! {
     dynu,
     dynv6,
     gandi,
+    namecheap,
     noip,
 }
 
