@@ -87,6 +87,7 @@ fakes! {
     gandi,
     namecheap,
     noip,
+    webhook,
 }
 
 /// One vendor's API, as the vendor describes it.

@@ -47,7 +47,7 @@ macro_rules! providers {
     };
 }
 
-providers! { cloudflare, duckdns, dyndns2, dynu, dynv6, embedded, gandi, namecheap, noip }
+providers! { cloudflare, duckdns, dyndns2, dynu, dynv6, embedded, gandi, namecheap, noip, webhook }
 
 /// The kind with this word after `type =`.
 #[must_use]
