@@ -85,14 +85,21 @@ fakes! {
     cloudflare,
     desec,
     digitalocean,
+    duckdns,
+    dyndns2,
+    dynu,
+    dynv6,
     gandi,
     godaddy,
     hetzner,
     linode,
+    namecheap,
+    noip,
     porkbun,
     powerdns,
     rfc2136,
     vultr,
+    webhook,
 }
 
 /// One vendor's API, as the vendor describes it.

@@ -27,12 +27,14 @@ use sha2::{Digest as _, Sha256};
 pub use nicgate_logic::budget::{Budget, Window};
 pub use nicgate_logic::reconcile::Class;
 
+mod apex;
 mod encode;
 #[cfg(test)]
 mod play;
 mod records;
 pub mod send;
 mod sign;
+mod service;
 mod trouble;
 
 /// Writes both the modules and the list of kinds. `cargo fmt` does not enter modules named in a macro: a format check
@@ -52,6 +54,10 @@ providers! {
     cloudflare,
     desec,
     digitalocean,
+    duckdns,
+    dyndns2,
+    dynu,
+    dynv6,
     embedded,
     gandi,
     gcore,
@@ -61,9 +67,11 @@ providers! {
     inwx,
     ionos,
     linode,
+    namecheap,
     namecom,
     namesilo,
     netcup,
+    noip,
     ovh,
     porkbun,
     powerdns,
@@ -73,6 +81,7 @@ providers! {
     spaceship,
     vercel,
     vultr,
+    webhook,
 }
 
 /// The kind with this word after `type =`.

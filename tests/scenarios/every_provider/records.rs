@@ -58,7 +58,8 @@ pub(super) async fn a_family_that_is_not_asked_for_stays(mut bench: Bench) {
 }
 
 pub(super) async fn a_wildcard_and_the_zone_itself_are_hosts(mut bench: Bench) {
-    let mut hosts = vec![bench.below("a.b")];
+    let mut hosts = vec![bench.host()];
+    hosts.extend(bench.traits.has_deep_names.then(|| bench.below("a.b")));
     hosts.extend(bench.traits.has_wildcard.then(|| bench.below("*.lan")));
     hosts.extend(bench.traits.has_root.then(|| bench.traits.zone.to_owned()));
     for host in &hosts {

@@ -73,6 +73,8 @@ pub struct Traits {
     pub has_wildcard: bool,
     /// Whether the zone's own name can be a host.
     pub has_root: bool,
+    /// Whether hosts may stand deeper than one label below the zone.
+    pub has_deep_names: bool,
     /// Whether the vendor can be asked what stands there.
     pub can_look: bool,
     /// Whether a name may hold several records of one type, and other types beside: TXT, MX, CNAME.
@@ -126,6 +128,7 @@ impl Traits {
         has_ipv6: true,
         has_wildcard: true,
         has_root: true,
+        has_deep_names: true,
         can_look: true,
         has_record_sets: true,
         replaces_sets: false,
