@@ -33,8 +33,8 @@ mod encode;
 mod play;
 mod records;
 pub mod send;
-mod sign;
 mod service;
+mod sign;
 mod trouble;
 
 /// Writes both the modules and the list of kinds. `cargo fmt` does not enter modules named in a macro: a format check

@@ -93,6 +93,8 @@ impl Api for Paper {
 
     fn after_low_ttl(&self, zone_id: &str) -> Option<String> {
         (!zone_id.contains('>')).then(|| format!("{zone_id}>600"))
+    }
+
     fn changes_ttl_apart(&self) -> bool {
         self.ttl_apart
     }
