@@ -1,8 +1,8 @@
 //! GoDaddy, Domains API version 1 (developer.godaddy.com/doc/endpoint/domains).
 //!
 //! Records of one name and type are one set; `PUT` on name and type replaces it. The wider forms of `PUT` replace all
-//! records of a type, or of the domain, and are not used. Reading goes by name and type as well, so a CNAME is seen only
-//! when GoDaddy refuses the write for its sake.
+//! records of a type, or of the domain, and are not used. Reading goes by name and type as well, so where a set is empty
+//! a second look asks for a CNAME.
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -22,6 +22,8 @@ use super::{Answer, BadSetting, Budget, Class, HttpCall, Key, Kind, Provider, Pr
 const DEFAULT_ENDPOINT: &str = "https://api.godaddy.com";
 /// 60 calls a minute for each endpoint (developer.godaddy.com/getstarted); not told apart here.
 const BUDGET: Budget = Budget::of(&[Window::new(60, 60)]);
+/// The second page of a look: what may stand in the place of an empty set.
+const CNAME: &str = "CNAME";
 
 const API_KEY: &str = "api_key";
 const API_SECRET: &str = "api_secret";
@@ -66,9 +68,9 @@ struct Account {
 
 impl Account {
     /// A call about one set.
-    fn call(&self, method: Method, ask: &Ask<'_>, hostname: &Hostname, family: Family) -> HttpCall {
+    fn call(&self, method: Method, ask: &Ask<'_>, hostname: &Hostname, kind: &str) -> HttpCall {
         let name = percent_encoded(relative(hostname, ask.zone, "@"));
-        let url = format!("{}/v1/domains/{}/records/{}/{name}", self.base, ask.zone, family.record_type());
+        let url = format!("{}/v1/domains/{}/records/{kind}/{name}", self.base, ask.zone);
         HttpCall::new(method, url).with(AUTHORIZATION, self.authorization.clone())
     }
 }
@@ -97,8 +99,7 @@ impl Api for Account {
                  (Premier) plan, use its DNS API: with fewer, move the zone to another DNS provider"
             }
             Class::NoZone => "; the domain must be in the account of the key and use GoDaddy's name servers",
-            Class::Invalid => "; is there a CNAME of the same name?",
-            Class::Quota | Class::Rate | Class::Busy | Class::Down | Class::Bug => "",
+            Class::Invalid | Class::Quota | Class::Rate | Class::Busy | Class::Down | Class::Bug => "",
         }
     }
 
@@ -106,26 +107,32 @@ impl Api for Account {
         true
     }
 
-    fn look(&self, ask: &Ask<'_>, at: &Spot<'_>, _page: Option<&str>) -> HttpCall {
-        self.call(Method::GET, ask, at.hostname, at.family)
+    fn look(&self, ask: &Ask<'_>, at: &Spot<'_>, page: Option<&str>) -> HttpCall {
+        self.call(Method::GET, ask, at.hostname, page.unwrap_or(at.family.record_type()))
     }
 
-    fn looked(&self, ask: &Ask<'_>, _at: &Spot<'_>, answer: &Answer) -> Result<Page, Trouble> {
+    fn looked(&self, ask: &Ask<'_>, at: &Spot<'_>, answer: &Answer) -> Result<Page, Trouble> {
         let body = read_json(answer, |status, body| explain(status, body, Meaning::NoZone))?;
-        let records = body.as_array().and_then(|list| list.iter().map(|shown| record(shown, ask.zone)).collect());
-        let records = records.ok_or_else(|| Trouble::unknown("the list of records cannot be read"))?;
-        Ok(Page { records, ..Page::default() })
+        let unreadable = || Trouble::unknown("the list of records cannot be read");
+        let list = body.as_array().ok_or_else(unreadable)?;
+        if at.page == Some(CNAME) {
+            let why = |_| (at.hostname.to_string(), "the name has a CNAME record".to_owned());
+            return Ok(Page { obstacles: list.iter().map(why).collect(), ..Page::default() });
+        }
+        let records: Option<Vec<Record>> = list.iter().map(|shown| record(shown, ask.zone)).collect();
+        let next = list.is_empty().then(|| CNAME.to_owned());
+        Ok(Page { records: records.ok_or_else(unreadable)?, next, ..Page::default() })
     }
 
     fn write(&self, ask: &Ask<'_>, changes: &[Change]) -> HttpCall {
         let [change] = changes else { unreachable!("one change at a time") };
         let values = change.set();
         if values.is_empty() {
-            return self.call(Method::DELETE, ask, &change.hostname, change.family);
+            return self.call(Method::DELETE, ask, &change.hostname, change.family.record_type());
         }
         let ttl = change.ttl();
         let body = values.iter().map(|address| json!({ "data": address, "ttl": ttl })).collect();
-        self.call(Method::PUT, ask, &change.hostname, change.family).with_json(&Value::Array(body))
+        self.call(Method::PUT, ask, &change.hostname, change.family.record_type()).with_json(&Value::Array(body))
     }
 
     /// The answer is a status of success and nothing else.
@@ -191,13 +198,17 @@ mod tests {
     const NONE: (u16, &str) = (200, "[]");
     const DONE: (u16, &str) = (200, "");
     const LOOK: &str = "GET /v1/domains/home.test/records/A/nas";
+    const LOOK_ASIDE: &str = "GET /v1/domains/home.test/records/CNAME/nas";
     const MEMORY: &str = "2 home.test home.test id= A=/600/";
     const PUT: &str = r#"PUT /v1/domains/home.test/records/A/nas [{"data":"192.0.2.2","ttl":600}]"#;
 
     #[test]
     fn a_new_name_is_looked_at_and_made_and_later_changes_are_one_put() {
         let put = PUT.replace("192.0.2.2", "192.0.2.1");
-        assert_eq!(one(host("nas.home.test", "192.0.2.1"), &[(LOOK, NONE), (&put, DONE)]), confirmed(MEMORY, 600));
+        assert_eq!(
+            one(host("nas.home.test", "192.0.2.1"), &[(LOOK, NONE), (LOOK_ASIDE, NONE), (&put, DONE)]),
+            confirmed(MEMORY, 600)
+        );
         let later = || host_after("nas.home.test", "192.0.2.1", MEMORY, "192.0.2.2");
         assert_eq!(one(later(), &[(PUT, DONE)]), confirmed(MEMORY, 600));
         for body in ["{}", r#"["something"]"#] {
@@ -223,7 +234,9 @@ mod tests {
         let put = |kind: &str, address: &str| format!(r#"PUT {} [{{"data":"{address}","ttl":600}}]"#, path(kind));
         let script = [
             (&*format!("GET {}", path("A")), NONE),
+            (&*format!("GET {}", path("CNAME")), NONE),
             (&*format!("GET {}", path("AAAA")), NONE),
+            (&*format!("GET {}", path("CNAME")), NONE),
             (&*put("A", "192.0.2.1"), DONE),
             (&*put("AAAA", "2001:db8::1"), DONE),
         ];
@@ -251,10 +264,12 @@ mod tests {
         let later = || host_after("nas.home.test", "192.0.2.1", MEMORY, "192.0.2.2");
         let fields = r#"{"code": "INVALID_BODY", "message": "Request body doesn't fulfill schema", "fields": [{"code": "UNEXPECTED_TYPE", "message": "is not a string", "path": "records[0].data"}]}"#;
         assert_refused(&one(later(), &[(PUT, (422, fields))]), Class::Invalid, "records[0].data: is not a string");
+        let cname = r#"[{"data": "elsewhere.test", "name": "nas", "ttl": 3600, "type": "CNAME"}]"#;
+        assert_refused(&one(new(), &[(LOOK, NONE), (LOOK_ASIDE, (200, cname))]), Class::Invalid, "CNAME");
         // Something that is not seen is in the way.
         let duplicate = error("DUPLICATE_RECORD");
-        let script = [(PUT, (422, &*duplicate)), (LOOK, NONE), (PUT, (422, &*duplicate))];
-        assert_refused(&one(later(), &script), Class::Invalid, "CNAME");
+        let script = [(PUT, (422, &*duplicate)), (LOOK, NONE), (LOOK_ASIDE, NONE), (PUT, (422, &*duplicate))];
+        assert_refused(&one(later(), &script), Class::Invalid, "said so");
         let hasty = r#"{"code": "TOO_MANY_REQUESTS", "message": "Too many requests received within interval", "retryAfterSec": 42}"#;
         let outcome = one(later(), &[(PUT, (429, hasty))]);
         assert_unconfirmed(&outcome, Class::Rate, false);

@@ -22,6 +22,7 @@ pub static SUBJECT: Subject = Subject {
     traits: Traits {
         dual_stack_calls: 1, // a list of sets
         batch: 50,
+        replaces_sets: true,
         ttl: Some((120, LEAST_TTL)),
         ttl_by_hand: 7200,
         spoil: |settings| settings.set("token", secret("wrong-desec-token-0123456789")),

@@ -18,7 +18,8 @@ pub static SUBJECT: Subject = Subject {
     word: "godaddy",
     start,
     traits: Traits {
-        first_calls: 2,        // the domain's name is all that is needed: a look at the one type, a write
+        first_calls: 3, // a look at the one type, one for a CNAME in its place, a write
+        replaces_sets: true,
         ttl: Some((120, 600)), // the least
         ttl_by_hand: 3600,
         spoil: |settings| settings.set("api_secret", secret("wrongSecret0123456789")),

@@ -17,7 +17,8 @@ pub static SUBJECT: Subject = Subject {
     word: "hetzner",
     start,
     traits: Traits {
-        first_calls: 2,      // the zone's name is all that is needed: a look, a write
+        first_calls: 2, // the zone's name is all that is needed: a look, a write
+        replaces_sets: true,
         ttl: Some((30, 60)), // the least
         ttl_by_hand: 10800,
         beside: || json!({"comment": "the box in the cellar"}),
