@@ -46,10 +46,8 @@ macro_rules! providers {
 }
 
 providers! {
-providers! {
-    bunny, cloudflare, embedded, gandi, gcore, inwx, ionos, namecom, namesilo, netcup, ovh, powerdns, rfc2136,
-    scaleway, spaceship, vercel
-}
+    bunny, cloudflare, embedded, gandi, gcore, inwx, ionos, namecom, namesilo, netcup, ovh, powerdns, rfc2136, scaleway,
+    spaceship, vercel,
 }
 
 /// The kind with this word after `type =`.
