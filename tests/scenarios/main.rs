@@ -20,3 +20,4 @@ mod provider_down;
 mod replay;
 mod signatures;
 mod tls;
+mod upstream;
