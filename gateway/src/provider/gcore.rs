@@ -108,8 +108,10 @@ impl Api for Account {
 
     fn zone_found(&self, ask: &Ask<'_>, answer: &Answer) -> Result<Found, Trouble> {
         let body = read_json(answer, explain)?;
-        let is_it = body["name"].as_str().is_some_and(|name| is_same_name(name, ask.zone));
-        Ok(if is_it { Found::Zone(String::new()) } else { Found::Nothing })
+        match body["name"].as_str() {
+            Some(name) if is_same_name(name, ask.zone) => Ok(Found::Zone(String::new())),
+            Some(_) | None => Err(Trouble::unknown("the zone cannot be read")),
+        }
     }
 
     fn look(&self, ask: &Ask<'_>, at: &Spot<'_>, page: Option<&str>) -> HttpCall {

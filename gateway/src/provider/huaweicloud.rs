@@ -20,6 +20,8 @@ use super::{Answer, BadSetting, Budget, Class, HttpCall, Key, Kind, Provider, Pr
 
 /// The line of everybody for whom there is no other.
 const LINE: &str = "default_view";
+/// Record sets of a full page.
+const PAGE: usize = 500;
 /// The vendor names no figure; two calls a second are ours.
 const BUDGET: Budget = Budget::of(&[Window::new(120, 60)]);
 
@@ -134,9 +136,10 @@ impl Api for Account {
         })
     }
 
-    fn look(&self, ask: &Ask<'_>, at: &Spot<'_>, _page: Option<&str>) -> HttpCall {
+    fn look(&self, ask: &Ask<'_>, at: &Spot<'_>, page: Option<&str>) -> HttpCall {
         let name = format!("{}.", at.hostname);
-        let query = [("name", name.as_str()), ("search_mode", "equal"), ("limit", "500")];
+        let mut query = vec![("name", name.as_str()), ("search_mode", "equal"), ("limit", "500")];
+        query.extend(page.map(|page| ("marker", page)));
         self.sign(ask, self.draft(Method::GET, format!("/v2.1/zones/{}/recordsets", ask.zone_id)).with_query(&query))
     }
 
@@ -145,7 +148,11 @@ impl Api for Account {
         let unknown = || Trouble::unknown("the list of record sets cannot be read");
         let mut page = Page::default();
         let mut seen = Vec::new();
-        for set in body["recordsets"].as_array().ok_or_else(unknown)? {
+        let sets = body["recordsets"].as_array().ok_or_else(unknown)?;
+        // Where the search is not exact after all, what was asked for may stand on a later page.
+        let last = sets.last().filter(|_| sets.len() >= PAGE);
+        page.next = last.and_then(|set| set["id"].as_str()).map(str::to_owned);
+        for set in sets {
             let text = |member: &str| set[member].as_str().unwrap_or_default();
             let (name, kind, line) = (text("name"), text("type"), text("line"));
             if !super::is_same_name(name, at.hostname) {

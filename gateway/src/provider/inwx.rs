@@ -205,7 +205,7 @@ impl Api for Account {
     fn write(&self, ask: &Ask<'_>, changes: &[Change]) -> HttpCall {
         let [change] = changes else { unreachable!("one change at a time") };
         // As it was read: a number or a text.
-        let id = |known: &Known| serde_json::from_str::<Value>(&known.id).unwrap_or_default();
+        let id = |known: &Known| serde_json::from_str(&known.id).unwrap_or_else(|_| json!(known.id));
         match &change.act {
             Act::Create { to, ttl } => {
                 let (name, kind) = (change.hostname.as_str(), change.family.record_type());

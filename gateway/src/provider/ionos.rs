@@ -94,7 +94,8 @@ impl Api for Account {
 
     fn zone_found(&self, ask: &Ask<'_>, answer: &Answer) -> Result<Found, Trouble> {
         let body = read_json(answer, explain)?;
-        let zones = body.as_array().ok_or_else(|| Trouble::unknown("the list of zones cannot be read"))?;
+        let zones = body.as_array().filter(|zones| zones.iter().all(Value::is_object));
+        let zones = zones.ok_or_else(|| Trouble::unknown("the list of zones cannot be read"))?;
         let named = zones.iter().find(|zone| zone["name"].as_str().is_some_and(|name| is_same_name(name, ask.zone)));
         let id = named.and_then(|zone| zone["id"].as_str()).filter(|id| is_id(id));
         Ok(id.map_or(Found::Nothing, |id| Found::Zone(id.to_owned())))
@@ -169,7 +170,7 @@ fn explain(status: u16, body: &Value) -> Option<Trouble> {
     Some(match code {
         "UNAUTHORIZED" if status != 403 => Trouble::of(Class::Auth, code, text),
         "RECORD_NOT_FOUND" => Trouble::new(Meaning::NoRecord, code, text),
-        "ZONE_NOT_FOUND" => Trouble::new(Meaning::NoZone, code, text),
+        _ if status == 404 => Trouble::new(Meaning::NoZone, code, text),
         _ => Trouble::with_status(status, code, text),
     })
 }

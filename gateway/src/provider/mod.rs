@@ -50,10 +50,12 @@ macro_rules! providers {
 
 providers! {
     alidns,
+    baidu,
     bunny,
     cloudflare,
     desec,
     digitalocean,
+    dnspod,
     duckdns,
     dyndns2,
     dynu,
@@ -80,6 +82,7 @@ providers! {
     scaleway,
     spaceship,
     vercel,
+    volcengine,
     vultr,
     webhook,
 }

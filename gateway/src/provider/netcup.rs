@@ -131,7 +131,7 @@ impl Api for Account {
     }
 
     fn logged_in(&self, answer: &Answer) -> Result<String, Trouble> {
-        let data = read(answer, Some(Class::Auth))?;
+        let data = read(answer, Meaning::Plain(Class::Auth))?;
         let session = data["apisessionid"].as_str().filter(|session| !session.is_empty());
         session.map(str::to_owned).ok_or_else(|| Trouble::unknown("the login gave no session"))
     }
@@ -142,7 +142,7 @@ impl Api for Account {
 
     /// What is remembered in place of an id is the zone's TTL.
     fn zone_found(&self, ask: &Ask<'_>, answer: &Answer) -> Result<Found, Trouble> {
-        let data = read(answer, None)?;
+        let data = read(answer, Meaning::Plain(Class::Invalid))?;
         let is_it = data["name"].as_str().is_some_and(|name| is_same_name(name, ask.zone));
         Ok(match scalar(&data["ttl"]) {
             Some(ttl) if is_it => Found::Zone(ttl),
@@ -155,7 +155,7 @@ impl Api for Account {
     }
 
     fn looked(&self, ask: &Ask<'_>, _at: &Spot<'_>, answer: &Answer) -> Result<Page, Trouble> {
-        let data = read(answer, None)?;
+        let data = read(answer, Meaning::Plain(Class::Invalid))?;
         let list = data["dnsrecords"].as_array();
         let list = list.ok_or_else(|| Trouble::unknown("the list of records cannot be read"))?;
         let alias = |value: &Value| {
@@ -193,7 +193,8 @@ impl Api for Account {
 
     /// The answer shows the whole zone. Nothing documented says that several changes are made all or none.
     fn written(&self, ask: &Ask<'_>, changes: &[Change], answer: &Answer) -> Result<Vec<Written>, Trouble> {
-        let data = read(answer, None).map_err(|trouble| {
+        // A value that is refused may be an id of yesterday: a look tells.
+        let data = read(answer, Meaning::Exists).map_err(|trouble| {
             let maybe_written = trouble.maybe_written || changes.len() > 1;
             Trouble { maybe_written, ..trouble }
         })?;
@@ -239,7 +240,7 @@ fn record(value: &Value, ask: &Ask<'_>) -> Option<Record> {
 
 /// `responsedata` of `{"status": "success", "statuscode": 2000, "shortmessage": "…", "longmessage": "…"}`. `otherwise` is
 /// what a refusal of unknown code means here.
-fn read(answer: &Answer, otherwise: Option<Class>) -> Result<Value, Trouble> {
+fn read(answer: &Answer, otherwise: Meaning) -> Result<Value, Trouble> {
     let mut body = read_json(answer, |_, _| None)?;
     let Some(number) = body["statuscode"].as_u64() else {
         return Err(Trouble::unknown("the answer has no statuscode"));
@@ -257,7 +258,7 @@ fn read(answer: &Answer, otherwise: Option<Class>) -> Result<Value, Trouble> {
         4001 => Meaning::Plain(Class::Busy),
         5029 => Meaning::NoRecord,
         5031 => Meaning::NoZone,
-        4000..=4999 => Meaning::Plain(otherwise.unwrap_or(Class::Invalid)),
+        4000..=4999 => otherwise,
         5000..=5999 => Meaning::Plain(Class::Down),
         _ => Meaning::Plain(Class::Bug),
     };
@@ -412,9 +413,10 @@ mod tests {
         let slow = refused(4013, "More than 180 requests per minute. Please wait and retry later.");
         assert_unconfirmed(&one(later(), &[(enter, slow)]), Class::Rate, false);
         let put = update(json!([change(Some("11758160"), "nas", "A", "192.0.2.2", false)]));
-        let bad = (put.clone(), refused(4013, "Validation Error."));
-        assert_refused(&one(later(), &[login(), bad, logout()]), Class::Invalid, "Validation");
-        let lost = (put, refused(4001, "The session id is not in a valid format."));
+        let bad = || (put.clone(), refused(4013, "Validation Error."));
+        let list = || look(&["11758160 nas A 192.0.2.1"]);
+        assert_refused(&one(later(), &[login(), bad(), list(), bad(), logout()]), Class::Invalid, "Validation");
+        let lost = (put.clone(), refused(4001, "The session id is not in a valid format."));
         assert_unconfirmed(&one(later(), &[login(), lost, logout()]), Class::Busy, false);
         let (find, _) = zone();
         let unseen = [login(), (find, refused(5031, "Can not get DNS zone")), logout()];

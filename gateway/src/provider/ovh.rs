@@ -15,7 +15,7 @@ use nicgate_protocol::{Hostname, Secret};
 use serde_json::{Value, json};
 use sha1::{Digest as _, Sha1};
 
-use super::encode::{absolute, is_id, percent_encoded, query, relative, scalar, secret_header};
+use super::encode::{absolute, percent_encoded, query, relative, secret_header};
 use super::records::{Act, Api, Ask, Change, Known, Page, Record, Spot, View, Written, Zoned};
 use super::trouble::{Meaning, Trouble, read_json};
 use super::{
@@ -226,15 +226,15 @@ impl Api for Account {
     }
 }
 
-/// A list of ids.
+/// A list of ids, which are numbers.
 fn ids(body: &Value) -> Option<Vec<String>> {
-    body.as_array()?.iter().map(|id| scalar(id).filter(|id| is_id(id))).collect()
+    body.as_array()?.iter().map(|id| id.as_u64().map(|id| id.to_string())).collect()
 }
 
 /// `{"target": "192.0.2.1", "ttl": 3600, "zone": "…", "fieldType": "A", "id": 1553659879, "subDomain": "nas"}`.
 fn record(body: &Value, zone: &Hostname) -> Option<Record> {
     let known = Known {
-        id: scalar(&body["id"]).filter(|id| is_id(id))?.into(),
+        id: body["id"].as_u64()?.to_string().into(),
         ttl: body["ttl"].as_u64().and_then(|ttl| u32::try_from(ttl).ok()).unwrap_or(0),
         note: "".into(),
     };
