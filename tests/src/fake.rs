@@ -79,10 +79,21 @@ macro_rules! fakes {
 }
 
 fakes! {
+    bunny,
     cloudflare,
     gandi,
+    gcore,
+    inwx,
+    ionos,
+    namecom,
+    namesilo,
+    netcup,
+    ovh,
     powerdns,
     rfc2136,
+    scaleway,
+    spaceship,
+    vercel,
 }
 
 /// One vendor's API, as the vendor describes it.
