@@ -643,9 +643,7 @@ impl Conversation {
         };
         let done = match &stage {
             Stage::LogIn => self.api.logged_in(&answer).map(|session| self.session = Some(session)),
-            Stage::Unlock => {
-                self.api.unlocked(&self.ask(moment), &answer).map(|()| self.is_unlocked = true)
-            }
+            Stage::Unlock => self.api.unlocked(&self.ask(moment), &answer).map(|()| self.is_unlocked = true),
             Stage::Zone => {
                 let found = self.api.zone_found(&self.ask(moment), &answer);
                 found.and_then(|found| self.zone_found(found))

@@ -20,6 +20,7 @@ pub static SUBJECT: Subject = Subject {
         first_calls: 2,  // the zone's name is all that is needed: a look, a write
         change_calls: 2, // no change in place: the new one, then the old one
         dual_stack_calls: 4,
+        in_place: false,
         spoil: |settings| settings.set("api_secret", secret("wrong-api-secret-0123456789")),
         throttled: || failure(429, "rateLimitExceeded", "Too many requests"),
         ..Traits::USUAL
