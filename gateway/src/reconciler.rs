@@ -14,16 +14,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nicgate_logic::Now;
+use nicgate_logic::drift::Rounds;
 use nicgate_logic::policy::{HostPolicy, Policy};
 use nicgate_logic::reconcile::{End, LaneSettings, Reconcile, Standing, Want};
 use nicgate_logic::state::{Applied, HostState};
 use nicgate_protocol::{AddressSet, Hostname};
 use tokio::sync::{Notify, oneshot};
 
+pub use self::drift::DriftEvent;
 use crate::provider::send::{Mask, Sender};
-use crate::provider::{BadSetting, Budget, Provider, ProviderSettings};
+use crate::provider::{BadSetting, Budget, Drift, Provider, ProviderSettings};
 use crate::store::Ticket;
 
+mod drift;
 mod push;
 
 /// How long [`Reconciler::stop`] waits for pushes that are on their way.
@@ -119,6 +122,8 @@ pub struct Surroundings {
     pub dice: Arc<dyn Fn() -> u64 + Send + Sync>,
     /// Hears how every push ended. Called without any lock held.
     pub report: Arc<dyn Fn(PushEvent) + Send + Sync>,
+    /// Hears what somebody changed by hand. Called without any lock held.
+    pub drifted: Arc<dyn Fn(DriftEvent) + Send + Sync>,
 }
 
 /// One configured provider, opened.
@@ -131,6 +136,7 @@ struct Upstream {
     /// The same number where the same credential is used.
     account: u64,
     budget: Budget,
+    drift: Option<Drift>,
 }
 
 /// Somebody whose reply is due.
@@ -162,6 +168,9 @@ pub struct Reconciler {
     sender: Sender,
     surroundings: Surroundings,
     inner: Mutex<Inner>,
+    rounds: Mutex<Rounds>,
+    /// What is watched has changed.
+    watched: Notify,
     /// The plan has changed.
     changed: Notify,
     /// The last push of a stopping reconciler has ended.
@@ -186,10 +195,13 @@ impl Reconciler {
             sender,
             surroundings,
             inner: Mutex::new(inner),
+            rounds: Mutex::default(),
+            watched: Notify::new(),
             changed: Notify::new(),
             idle: Notify::new(),
         });
         tokio::spawn(Arc::clone(&reconciler).run());
+        tokio::spawn(Arc::clone(&reconciler).watch());
         reconciler
     }
 
@@ -210,7 +222,8 @@ impl Reconciler {
             };
             let budget = settings.calls_per_minute.map_or_else(|| provider.budget(), Budget::per_minute);
             let (mask, ttl, account) = (Arc::new(Mask::new(settings)), settings.ttl, settings.account());
-            let upstream = Upstream { provider, sender, mask, ttl, account, budget };
+            let drift = settings.drift.filter(|_| !provider.is_embedded());
+            let upstream = Upstream { provider, sender, mask, ttl, account, budget, drift };
             upstreams.insert(Arc::clone(&settings.name), upstream);
         }
         self.adopt(policy, upstreams);
@@ -235,6 +248,10 @@ impl Reconciler {
                 zone.providers.iter().any(|name| **name == *provider).then(|| zone.name.clone())
             };
             let now = self.now();
+            let watched = |name: &Arc<str>| Some((Arc::clone(name), upstreams.get(name)?.drift?.every));
+            let watched: Vec<_> = upstreams.keys().filter_map(watched).collect();
+            self.rounds().configure(&watched, now);
+            self.watched.notify_one();
             inner.plan.configure(&lanes, now, zone_of);
             let Inner { plan, waiters, troubles, .. } = &mut *inner;
             // Whoever waits for something that was dropped hears nothing more, and that is "not yet".
@@ -373,10 +390,12 @@ impl Reconciler {
             if inner.plan.in_flight() == 0 {
                 inner.waiters.clear();
                 self.changed.notify_one();
+                self.watched.notify_one();
                 return;
             }
         }
         self.changed.notify_one();
+        self.watched.notify_one();
         // Either way the store knows what is still to be done.
         let _ = tokio::time::timeout(GRACE, idle).await;
         self.lock().waiters.clear();

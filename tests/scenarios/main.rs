@@ -24,3 +24,4 @@ mod rfc2136;
 mod servers;
 mod signatures;
 mod tls;
+mod upstream;

@@ -371,6 +371,14 @@ impl Reconcile {
         }
     }
 
+    /// Takes the end of a reading: it says nothing about any host's push, and all about the account.
+    pub fn looked(&mut self, provider: &str, end: End, now: Now, dice: u64) {
+        let Some(lane) = self.lanes.get(provider) else { return };
+        if let Some(account) = self.accounts.get_mut(&lane.account) {
+            account.gate.judge(&[end], false, now.uptime, dice);
+        }
+    }
+
     /// Where the update with this number stands.
     #[must_use]
     pub fn standing(&self, provider: &str, hostname: &Hostname, number: u64, now: Now) -> Standing {

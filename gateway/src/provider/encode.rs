@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::Method;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
@@ -15,6 +17,11 @@ impl HttpCall {
     pub(crate) fn new(method: Method, url: String) -> Self {
         let headers = vec![(ACCEPT, HeaderValue::from_static("application/json"))];
         Self { method, url, headers, body: Bytes::new() }
+    }
+
+    /// A call that takes whatever the answer is written in.
+    pub(crate) fn plain(method: Method, url: String) -> Self {
+        Self { method, url, headers: Vec::new(), body: Bytes::new() }
     }
 
     /// The same with one more header.
@@ -45,6 +52,14 @@ pub(crate) fn secret_header(key: &'static str, text: &str) -> Result<HeaderValue
         .map_err(|_| BadSetting { key, why: "it holds letters, digits and signs, and no blanks".to_owned() })?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+/// `Basic`, in UTF-8 (RFC 7617). The user holds no colon.
+pub(crate) fn basic_header(username: &str, password: &str) -> HeaderValue {
+    let text = format!("Basic {}", STANDARD.encode(format!("{username}:{password}")));
+    let mut value = HeaderValue::from_str(&text).expect("base64 has no letter that a header may not hold");
+    value.set_sensitive(true);
+    value
 }
 
 /// Everything but the unreserved characters of RFC 3986 2.3 as `%XX`.

@@ -27,11 +27,14 @@ use sha2::{Digest as _, Sha256};
 pub use nicgate_logic::budget::{Budget, Window};
 pub use nicgate_logic::reconcile::Class;
 
+mod apex;
 mod encode;
 #[cfg(test)]
 mod play;
 mod records;
 pub mod send;
+mod service;
+mod sign;
 mod trouble;
 
 /// Writes both the modules and the list of kinds. `cargo fmt` does not enter modules named in a macro: a format check
@@ -46,8 +49,42 @@ macro_rules! providers {
 }
 
 providers! {
-    bunny, cloudflare, embedded, gandi, gcore, inwx, ionos, namecom, namesilo, netcup, ovh, powerdns, rfc2136, scaleway,
-    spaceship, vercel,
+    alidns,
+    baidu,
+    bunny,
+    cloudflare,
+    desec,
+    digitalocean,
+    dnspod,
+    duckdns,
+    dyndns2,
+    dynu,
+    dynv6,
+    embedded,
+    gandi,
+    gcore,
+    godaddy,
+    hetzner,
+    huaweicloud,
+    inwx,
+    ionos,
+    linode,
+    namecheap,
+    namecom,
+    namesilo,
+    netcup,
+    noip,
+    ovh,
+    porkbun,
+    powerdns,
+    rfc2136,
+    route53,
+    scaleway,
+    spaceship,
+    vercel,
+    volcengine,
+    vultr,
+    webhook,
 }
 
 /// The kind with this word after `type =`.

@@ -95,7 +95,7 @@ pub(crate) fn look<S: AsRef<str>>(
 }
 
 #[track_caller]
-fn run<S: AsRef<str>>(
+pub(crate) fn run<S: AsRef<str>>(
     settings: &ProviderSettings,
     mut talk: Box<dyn super::Talk + Send>,
     script: &[(S, (u16, String))],

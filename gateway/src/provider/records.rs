@@ -58,11 +58,28 @@ pub(crate) trait Api: Send + Sync {
         true
     }
 
+    /// Whether address and TTL of a record are changed by calls of their own. A change whose [`Change::new_ttl`] is
+    /// there is then one of the TTL alone.
+    fn changes_ttl_apart(&self) -> bool {
+        false
+    }
+
     /// The TTL that a change has to ask for: `asked` is what the configuration wants, `standing` what the record has.
     fn ttl_for(&self, standing: Option<&Known>, asked: Option<u32>) -> Option<u32> {
         let (least, most) = (*self.ttls().start(), *self.ttls().end());
         let asked = asked.map(|ttl| ttl.clamp(least, most));
         asked.filter(|ttl| standing.is_none_or(|known| known.ttl != *ttl))
+    }
+
+    /// The least TTL of a zone, in seconds, where it depends on the zone's plan rather than on the API; its id tells.
+    fn least_ttl(&self, _zone_id: &str) -> u32 {
+        0
+    }
+
+    /// What the zone's id is to be after [`Meaning::LowTtl`]: one with a greater [`Self::least_ttl`]. `None`: there is
+    /// none, and the change is refused.
+    fn after_low_ttl(&self, _zone_id: &str) -> Option<String> {
+        None
     }
 
     /// Whether a record is as the configuration wants it, apart from address and TTL.
@@ -312,6 +329,14 @@ impl Change {
         }
     }
 
+    /// The TTL that a record which is there already shall have from now on, in seconds.
+    pub(crate) fn new_ttl(&self) -> Option<u32> {
+        match &self.act {
+            Act::Alter { ttl, .. } => *ttl,
+            Act::Create { .. } | Act::Remove { .. } => None,
+        }
+    }
+
     /// The whole set after the change, for APIs that write sets.
     pub(crate) fn set(&self) -> Vec<IpAddr> {
         self.to().into_iter().chain(self.others.iter().copied()).collect()
@@ -391,6 +416,8 @@ enum Purpose {
 struct Host {
     job: super::HostJob,
     memory: Memory,
+    /// The least TTL of the zone, as far as it is known.
+    least_ttl: u32,
     /// The families still to be looked at.
     unseen: Vec<Family>,
     /// What was seen.
@@ -405,6 +432,11 @@ struct Host {
 }
 
 impl Host {
+    /// The TTL asked for, or the least that the zone takes.
+    fn asked_ttl(&self) -> Option<u32> {
+        self.job.ttl.map(|ttl| ttl.max(self.least_ttl))
+    }
+
     fn has_work(&self) -> bool {
         self.outcome.is_none() && (!self.is_planned || !self.changes.is_empty())
     }
@@ -465,6 +497,7 @@ impl Conversation {
         let hosts = job.hosts.into_iter().map(|job| Host {
             job,
             memory: Memory::default(),
+            least_ttl: 0,
             unseen: Vec::new(),
             records: Vec::new(),
             obstacles: Vec::new(),
@@ -517,7 +550,9 @@ impl Conversation {
                 self.zone_id = configured.map(str::to_owned);
             }
         }
+        let least_ttl = self.least_ttl();
         for host in &mut self.hosts {
+            host.least_ttl = least_ttl;
             plan::from_memory(&*self.api, host);
         }
         if self.purpose == Purpose::Look {
@@ -550,6 +585,11 @@ impl Conversation {
         }
     }
 
+    /// The least TTL of the zone, as far as it is known.
+    fn least_ttl(&self) -> u32 {
+        self.zone_id.as_deref().map_or(0, |id| self.api.least_ttl(id))
+    }
+
     /// The next call, or the end.
     fn ask_on(&mut self, moment: Moment) -> Step {
         if self.hosts.iter().any(Host::has_work) {
@@ -579,7 +619,9 @@ impl Conversation {
             return self.send(Stage::Look { host, family, view }, call);
         }
         if self.purpose == Purpose::Update {
+            let least_ttl = self.least_ttl();
             for host in self.hosts.iter_mut().filter(|host| host.outcome.is_none() && !host.is_planned) {
+                host.least_ttl = least_ttl;
                 plan::from_sight(&*self.api, host);
             }
             let changes = self.due();
@@ -760,12 +802,21 @@ impl Conversation {
             Meaning::NoRecord | Meaning::NoZone | Meaning::Exists if is_write && may_ask_again => {
                 return self.look_again(false);
             }
+            // The address counts for more than the TTL.
+            Meaning::LowTtl
+                if is_write
+                    && may_ask_again
+                    && let Some(id) = self.zone_id.as_deref().and_then(|id| self.api.after_low_ttl(id)) =>
+            {
+                self.zone_id = Some(id);
+                return self.look_again(false);
+            }
             // A credential that was good a moment ago is good, only not for this.
             Meaning::Forbidden if self.is_proved => Class::Denied,
             Meaning::Forbidden => Class::Auth,
             Meaning::NoZone | Meaning::NoRecord if !is_write => Class::NoZone,
             Meaning::NoZone | Meaning::NoRecord => Class::Busy,
-            Meaning::Exists => Class::Invalid,
+            Meaning::Exists | Meaning::LowTtl => Class::Invalid,
         };
         self.end_with(trouble, class, &stage);
     }
@@ -812,7 +863,7 @@ impl Conversation {
         let class = match trouble.meaning {
             Meaning::Plain(class) => class,
             Meaning::Forbidden => Class::Denied,
-            Meaning::NoRecord | Meaning::NoZone | Meaning::Exists => Class::Bug,
+            Meaning::NoRecord | Meaning::NoZone | Meaning::Exists | Meaning::LowTtl => Class::Bug,
         };
         let cure = self.api.cure(class);
         let is_unpublished = |host: &&mut Host| host.is_partly_written || !host.job.doubted.is_empty();
@@ -863,7 +914,8 @@ impl Conversation {
 }
 
 /// The TTL of a new record.
-fn ttl_of_new(api: &dyn Api, asked: Option<u32>) -> u32 {
+fn ttl_of_new(api: &dyn Api, host: &Host) -> u32 {
     let (least, most) = (*api.ttls().start(), *api.ttls().end());
-    api.ttl_for(None, asked).unwrap_or_else(|| DEFAULT_TTL.clamp(least, most))
+    let ttl = api.ttl_for(None, host.asked_ttl()).unwrap_or_else(|| DEFAULT_TTL.clamp(least, most));
+    ttl.max(host.least_ttl)
 }

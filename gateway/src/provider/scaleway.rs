@@ -356,7 +356,12 @@ mod tests {
                 Class::Auth,
                 "secret",
             ),
-            (403, json!({"type": "permissions_denied", "message": "insufficient permissions"}), Class::Denied, "insuff"),
+            (
+                403,
+                json!({"type": "permissions_denied", "message": "insufficient permissions"}),
+                Class::Denied,
+                "insuff",
+            ),
             (403, json!({"message": "domain not found"}), Class::NoZone, "no zone named example.com"),
             (400, json!({"type": "invalid_arguments", "message": "invalid argument(s)"}), Class::Invalid, "argument"),
             (403, json!({"type": "quotas_exceeded", "message": "quota"}), Class::Quota, "quota"),

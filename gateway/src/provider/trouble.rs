@@ -19,6 +19,8 @@ pub(crate) enum Meaning {
     Exists,
     /// The credential is not good for this: wrong, or good for other zones only.
     Forbidden,
+    /// The zone takes no TTL as low as that.
+    LowTtl,
     /// No such record, or an id that leads nowhere.
     NoRecord,
     /// No such zone, or an id that leads nowhere.

@@ -156,10 +156,11 @@ impl Reconciler {
 }
 
 /// Pays the further calls of one conversation.
-struct Payer<'a> {
-    reconciler: &'a Reconciler,
-    provider: &'a str,
-    is_given_up: AtomicBool,
+pub(super) struct Payer<'a> {
+    pub(super) reconciler: &'a Reconciler,
+    pub(super) provider: &'a str,
+    /// Whether the budget would have made it wait for too long.
+    pub(super) is_given_up: AtomicBool,
 }
 
 impl Outside for Payer<'_> {

@@ -7,7 +7,7 @@ use nicgate_protocol::Timestamp;
 use tokio::time::Instant;
 
 use super::*;
-use crate::provider::{Budget, Call, Heard, HttpCall, Job, Moment, Outcome, Step, Talk, kind};
+use crate::provider::{Budget, Call, Drift, Heard, HttpCall, Job, Moment, Outcome, Sight, Step, Talk, kind};
 
 /// A store in a map.
 #[derive(Default)]
@@ -54,6 +54,10 @@ struct Told {
     jobs: Mutex<Vec<Job>>,
     /// Hosts for which it calls this URL first.
     calls_for: Mutex<BTreeMap<Hostname, String>>,
+    /// What a look sees, or how it ends.
+    seen: Mutex<Option<Result<Sight, Outcome>>>,
+    /// How often somebody looked.
+    looks: Mutex<usize>,
 }
 
 impl Told {
@@ -75,12 +79,28 @@ impl Provider for Told {
         Box::new(Ends { first, ends: vec![end; job.hosts.len()] })
     }
 
+    fn look(&self, _zone: &Hostname, _hostname: &Hostname) -> Option<Box<dyn Talk + Send>> {
+        *self.looks.lock().unwrap() += 1;
+        Some(Box::new(Sees(self.seen.lock().unwrap().clone()?)))
+    }
+
     fn hosts_at_once(&self) -> usize {
         self.hosts_at_once.max(1)
     }
 
     fn budget(&self) -> Budget {
         Budget::default()
+    }
+}
+
+struct Sees(Result<Sight, Outcome>);
+
+impl Talk for Sees {
+    fn next(&mut self, _: Option<Heard>, _: Moment) -> Step {
+        match self.0.clone() {
+            Ok(sight) => Step::Seen(sight),
+            Err(outcome) => Step::Done(vec![outcome]),
+        }
     }
 }
 
@@ -119,6 +139,7 @@ struct Bench {
     one: Arc<Told>,
     two: Arc<Told>,
     events: Arc<Mutex<Vec<PushEvent>>>,
+    drifts: Arc<Mutex<Vec<DriftEvent>>>,
     policy: Arc<Policy>,
 }
 
@@ -138,7 +159,7 @@ fn policy(zones: &[(&str, &[&str])]) -> Arc<Policy> {
 
 fn upstream(account: u64, provider: Arc<dyn Provider>) -> Upstream {
     let (sender, mask, budget) = (Sender::new().unwrap(), Arc::default(), Budget::default());
-    Upstream { provider, sender, mask, ttl: Some(120), account, budget }
+    Upstream { provider, sender, mask, ttl: Some(120), account, budget, drift: None }
 }
 
 impl Bench {
@@ -150,15 +171,18 @@ impl Bench {
         let book = Arc::new(Book::default());
         let events = Arc::new(Mutex::new(Vec::new()));
         let (start, heard) = (Instant::now(), Arc::clone(&events));
+        let drifts = Arc::new(Mutex::new(Vec::new()));
+        let of_drift = Arc::clone(&drifts);
         let surroundings = Surroundings {
             now: Arc::new(move || Now { wall: Timestamp(0) + start.elapsed(), uptime: start.elapsed() }),
             dice: Arc::new(|| 0),
             report: Arc::new(move |event| heard.lock().unwrap().push(event)),
+            drifted: Arc::new(move |event| of_drift.lock().unwrap().push(event)),
         };
         let reconciler = Reconciler::new(Arc::clone(&book) as Arc<dyn Ledger>, Sender::new().unwrap(), surroundings);
         let policy = policy(&[("one.test", &["one"]), ("both.test", &["one", "two"]), ("lab.test", &["lab", "two"])]);
         let (one, two) = (Arc::new(one), Arc::default());
-        let bench = Self { book, reconciler, one, two, events, policy: Arc::clone(&policy) };
+        let bench = Self { book, reconciler, one, two, events, drifts, policy: Arc::clone(&policy) };
         bench.reconciler.adopt(policy, bench.upstreams());
         bench
     }
@@ -503,4 +527,52 @@ async fn a_spent_budget_is_told_at_once_and_waited_for() {
     assert!(start.elapsed() < Duration::from_secs(1));
     bench.calm().await;
     assert!(start.elapsed() >= Duration::from_secs(30));
+}
+
+/// What stands at a provider.
+fn sight(addresses: &str) -> Option<Result<Sight, Outcome>> {
+    let addresses = addresses.split_whitespace().map(|word| word.parse().unwrap()).collect();
+    Some(Ok(Sight { addresses, ..Sight::default() }))
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_changed_by_hand_is_told_and_changed_back_where_that_is_wanted() {
+    for (repairs, standing, drifts, jobs) in [
+        (false, "192.0.2.1 192.0.2.77", 0, 1),
+        (true, "192.0.2.1", 0, 1),
+        (false, "192.0.2.99", 2, 1),
+        (true, "192.0.2.99", 2, 3),
+        (true, "", 2, 3),
+    ] {
+        let bench = Bench::new();
+        *bench.one.seen.lock().unwrap() = sight(standing);
+        bench.change_one(|one| one.drift = Some(Drift { every: Duration::from_secs(600), repairs }));
+        assert_eq!(bench.settle(&bench.record("a.one.test", 1)).await, Settled::Confirmed);
+        tokio::time::sleep(Duration::from_secs(1250)).await;
+        bench.calm().await;
+        let events = bench.drifts.lock().unwrap().clone();
+        assert_eq!((events.len(), bench.one.job_count()), (drifts, jobs), "{repairs} {standing:?}: {events:?}");
+        if jobs > 1 {
+            let look = AddressSet { v4: standing.parse().ok(), v6: None };
+            assert_eq!(
+                bench.one.jobs.lock().unwrap()[1].hosts[0].doubted,
+                [look],
+                "it is looked at before it is written"
+            );
+        }
+        assert_eq!(*bench.two.looks.lock().unwrap(), 0, "nobody asked for provider two to be watched");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reading_that_is_turned_away_closes_the_account_and_comes_again() {
+    let bench = Bench::new();
+    assert_eq!(bench.settle(&bench.record("a.one.test", 1)).await, Settled::Confirmed);
+    *bench.one.seen.lock().unwrap() = Some(Err(unconfirmed(Class::Rate, "slow down", Some(300))));
+    bench.change_one(|one| one.drift = Some(Drift { every: Duration::from_secs(600), repairs: true }));
+    tokio::time::sleep(Duration::from_secs(610)).await;
+    let ticket = bench.record("b.one.test", 1);
+    assert_eq!(bench.settle(&ticket).await, Settled::NotYet, "the credential waits as long as it was told");
+    assert_eq!(*bench.one.looks.lock().unwrap(), 1);
+    assert!(bench.drifts.lock().unwrap().is_empty(), "what could not be read did not drift");
 }

@@ -18,6 +18,7 @@ pub static SUBJECT: Subject = Subject {
         dual_stack_calls: 1,
         batch: 100,
         spoil: |settings| settings.set("api_key", Setting::Secret(Secret::new("wrong-wrong-wrong".to_owned()))),
+        replaces_sets: true,
         needs: &["pdns_server", "pdnsutil", "python3"],
         ..Traits::USUAL
     },

@@ -75,10 +75,15 @@ pub struct Traits {
     pub has_wildcard: bool,
     /// Whether the zone's own name can be a host.
     pub has_root: bool,
+    /// Whether hosts may stand deeper than one label below the zone.
+    pub has_deep_names: bool,
     /// Whether the vendor can be asked what stands there.
     pub can_look: bool,
     /// Whether a name may hold several records of one type, and other types beside: TXT, MX, CNAME.
     pub has_record_sets: bool,
+    /// Whether a change of a host that is known replaces the whole set of its records, with whatever somebody added
+    /// since: such an API has no ids, and looking first would cost every change a call.
+    pub replaces_sets: bool,
     /// What can be removed.
     pub removal: Removal,
     /// A TTL to ask for, and what then stands there. `None`: the vendor has one of its own.
@@ -126,8 +131,10 @@ impl Traits {
         has_ipv6: true,
         has_wildcard: true,
         has_root: true,
+        has_deep_names: true,
         can_look: true,
         has_record_sets: true,
+        replaces_sets: false,
         removal: Removal::Family,
         ttl: Some((120, 120)),
         ttl_by_hand: 300,

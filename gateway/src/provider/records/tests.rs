@@ -19,6 +19,7 @@ struct Paper {
     at_once: usize,
     sets: bool,
     in_place: bool,
+    ttl_apart: bool,
     has_session: bool,
     has_finish: bool,
     /// The session needs a second call, and the end is a logout.
@@ -33,6 +34,7 @@ const PAPER: Paper = Paper {
     has_session: false,
     has_finish: false,
     has_lock: false,
+    ttl_apart: false,
 };
 
 fn call(line: String) -> HttpCall {
@@ -50,6 +52,7 @@ fn words(answer: &Answer) -> Result<Vec<Vec<String>>, Trouble> {
         (404, "record") => Meaning::NoRecord,
         (409, "exists") => Meaning::Exists,
         (403, _) => Meaning::Forbidden,
+        (422, "ttl") => Meaning::LowTtl,
         _ => return Err(Trouble::by_status(answer)),
     };
     Err(Trouble::new(meaning, "code", "text"))
@@ -82,6 +85,18 @@ impl Api for Paper {
 
     fn changes_in_place(&self) -> bool {
         self.in_place
+    }
+
+    fn least_ttl(&self, zone_id: &str) -> u32 {
+        zone_id.split_once('>').map_or(0, |(_, least)| least.parse().unwrap())
+    }
+
+    fn after_low_ttl(&self, zone_id: &str) -> Option<String> {
+        (!zone_id.contains('>')).then(|| format!("{zone_id}>600"))
+    }
+
+    fn changes_ttl_apart(&self) -> bool {
+        self.ttl_apart
     }
 
     fn log_in(&self, _moment: Moment) -> Option<HttpCall> {
@@ -428,6 +443,22 @@ fn a_ttl_is_changed_only_when_it_was_asked_for_and_kept_within_bounds() {
 }
 
 #[test]
+fn where_a_ttl_is_changed_apart_the_address_comes_first() {
+    let paper = Paper { ttl_apart: true, ..PAPER };
+    let known = "2 dyn.home.test dyn.home.test id=z1 A=r1/300/";
+    let later = HostJob { ttl: Some(120), ..host_after("a.dyn.home.test", "192.0.2.1", known, "192.0.2.2") };
+    let script =
+        [("alter a.dyn.home.test r1 192.0.2.2", 200, "done"), ("alter a.dyn.home.test r1 192.0.2.2 120", 200, "done")];
+    let after = "2 dyn.home.test dyn.home.test id=z1 A=r1/120/";
+    assert_eq!(play(&paper, &[later.clone()], &script), [confirmed(after, 120)]);
+    let broken = [script[0], (script[1].0, 500, "")];
+    assert_unconfirmed(&play(&paper, &[later], &broken)[0], Class::Down, true);
+    let same = HostJob { ttl: Some(120), ..host("a.dyn.home.test", "192.0.2.2") };
+    let list = "a.dyn.home.test 192.0.2.2 r1 300";
+    assert_eq!(play(&paper, &[same], &[ZONE, (LOOK.0, 200, list), script[1]]), [confirmed(after, 120)]);
+}
+
+#[test]
 fn a_credential_that_was_good_a_moment_ago_is_only_not_good_for_this() {
     let new = host("a.dyn.home.test", "192.0.2.1");
     assert_refused(&play(&PAPER, &[new.clone()], &[("zone dyn.home.test", 403, "")])[0], Class::Auth, "text");
@@ -472,4 +503,33 @@ fn a_look_shows_everything_and_writes_nothing() {
     assert_eq!(sight, Sight { zone: "dyn.home.test".into(), addresses, obstacles });
     let Step::Done(outcomes) = look(&[("zone dyn.home.test", 401, "")]) else { panic!("something seen") };
     assert_refused(&outcomes[0], Class::Auth, "401");
+}
+
+#[test]
+fn a_ttl_below_the_zones_least_does_not_hold_up_an_address() {
+    let asked = |host: HostJob| HostJob { ttl: Some(120), ..host };
+    let look = "look z1>600 a.dyn.home.test";
+    let script = [
+        ZONE,
+        LOOK,
+        ("create a.dyn.home.test 192.0.2.1 120", 422, "ttl"),
+        (look, 200, ""),
+        ("create a.dyn.home.test 192.0.2.1 600", 200, "192.0.2.1 r1"),
+    ];
+    let memory = "2 dyn.home.test dyn.home.test id=z1%3E600 A=r1/600/";
+    assert_eq!(play(&PAPER, &[asked(host("a.dyn.home.test", "192.0.2.1"))], &script), [confirmed(memory, 600)]);
+    // What the zone takes is remembered: neither the next change nor the next look asks for less.
+    let later = asked(host_after("a.dyn.home.test", "192.0.2.1", memory, "192.0.2.2"));
+    let script = [("alter a.dyn.home.test r1 192.0.2.2", 200, "done")];
+    assert_eq!(play(&PAPER, &[later], &script), [confirmed(memory, 600)]);
+    let doubted = HostJob {
+        doubted: vec![set("192.0.2.1")],
+        ..asked(host_after("a.dyn.home.test", "192.0.2.1", memory, "192.0.2.1"))
+    };
+    let script = [(look, 200, "a.dyn.home.test 192.0.2.1 r1 600")];
+    assert_eq!(play(&PAPER, &[doubted], &script), [confirmed(memory, 600)]);
+    // One that is refused even so is refused for good.
+    let script = [("alter a.dyn.home.test r1 192.0.2.2", 422, "ttl")];
+    let refused = play(&PAPER, &[asked(host_after("a.dyn.home.test", "192.0.2.1", memory, "192.0.2.2"))], &script);
+    assert_refused(&refused[0], Class::Invalid, "text");
 }
