@@ -82,6 +82,7 @@ macro_rules! fakes {
 }
 
 fakes! {
+    bunny,
     cloudflare,
     desec,
     digitalocean,
@@ -90,14 +91,24 @@ fakes! {
     dynu,
     dynv6,
     gandi,
+    gcore,
     godaddy,
     hetzner,
+    inwx,
+    ionos,
     linode,
     namecheap,
+    namecom,
+    namesilo,
+    netcup,
     noip,
+    ovh,
     porkbun,
     powerdns,
     rfc2136,
+    scaleway,
+    spaceship,
+    vercel,
     vultr,
     webhook,
 }

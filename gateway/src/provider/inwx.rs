@@ -255,10 +255,10 @@ fn record(value: &Value, name: &str, kind: &str) -> Option<Record> {
 /// `resData` of `{"code": 1000, "msg": "…", "resData": {…}}`. Codes are those of EPP (RFC 5730 3); `missing` is what 2303
 /// means here.
 fn read(answer: &Answer, missing: Meaning) -> Result<Value, Trouble> {
-    let mut body = read_json(answer, |_, _| None)?;
+    let body = read_json(answer, |_, _| None)?;
     let Some(number) = body["code"].as_u64() else { return Err(Trouble::unknown("the answer has no code")) };
     let class = match number {
-        1000..=1999 => return Ok(body["resData"].take()),
+        1000..=1999 => return Ok(body["resData"].clone()),
         2200 | 2501 => Class::Auth,
         2201 => Class::Denied,
         2104 => Class::Quota,

@@ -153,12 +153,12 @@ fn record(value: &Value) -> Option<Record> {
 
 /// `reply` of `{"request": {…}, "reply": {"code": 300, "detail": "success"}}`.
 fn read(answer: &Answer) -> Result<Value, Trouble> {
-    let mut body = read_json(answer, |_, _| None)?;
-    let mut reply = body["reply"].take();
+    let body = read_json(answer, |_, _| None)?;
+    let reply = &body["reply"];
     let Some(code) = scalar(&reply["code"]) else { return Err(Trouble::unknown("the answer has no code")) };
     let text = scalar(&reply["detail"]).unwrap_or_default();
     let class = match code.as_str() {
-        "300" => return Ok(reply.take()),
+        "300" => return Ok(reply.clone()),
         "110" | "111" | "109" => Class::Auth,
         "112" | "113" => Class::Denied,
         "200" => return Err(Trouble::new(Meaning::NoZone, &code, &text)),

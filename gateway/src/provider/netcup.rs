@@ -241,12 +241,12 @@ fn record(value: &Value, ask: &Ask<'_>) -> Option<Record> {
 /// `responsedata` of `{"status": "success", "statuscode": 2000, "shortmessage": "…", "longmessage": "…"}`. `otherwise` is
 /// what a refusal of unknown code means here.
 fn read(answer: &Answer, otherwise: Meaning) -> Result<Value, Trouble> {
-    let mut body = read_json(answer, |_, _| None)?;
+    let body = read_json(answer, |_, _| None)?;
     let Some(number) = body["statuscode"].as_u64() else {
         return Err(Trouble::unknown("the answer has no statuscode"));
     };
     if number == 2000 && body["status"] == "success" {
-        return Ok(body["responsedata"].take());
+        return Ok(body["responsedata"].clone());
     }
     let short = body["shortmessage"].as_str().unwrap_or_default();
     let text = body["longmessage"].as_str().filter(|text| !text.is_empty()).unwrap_or(short);

@@ -67,6 +67,8 @@ pub struct Traits {
     pub change_calls: usize,
     /// Calls of such a change of both families.
     pub dual_stack_calls: usize,
+    /// Whether the address of a record is changed in place; else a lost answer leaves the old one and the new one.
+    pub in_place: bool,
     /// Whether AAAA records can be set.
     pub has_ipv6: bool,
     /// Whether `*` below the zone can be a host.
@@ -125,6 +127,7 @@ impl Traits {
         first_calls: 3,
         change_calls: 1,
         dual_stack_calls: 2,
+        in_place: true,
         has_ipv6: true,
         has_wildcard: true,
         has_root: true,

@@ -106,9 +106,11 @@ fn changes_of_family(
     };
     let mut changes = Vec::new();
     let ttl = api.ttl_for(Some(&chosen.known), host.asked_ttl());
-    // What we wrote before and what is no longer wanted goes, once the new one stands.
-    let stale: Vec<&Record> =
-        standing.iter().filter(is_ours).filter(|record| there.is_some() && record.address != new).copied().collect();
+    // What we wrote before and what is no longer wanted goes, once the new one stands. Where nothing is changed in
+    // place, a lost answer leaves both.
+    let is_clear = there.is_some() || !api.changes_in_place();
+    let is_stale = |record: &&&Record| is_clear && record.address != new && **record != chosen;
+    let stale: Vec<&Record> = standing.iter().filter(is_ours).filter(is_stale).copied().collect();
     let mut gone = stale.clone();
     gone.push(chosen);
     let left = others(&gone);

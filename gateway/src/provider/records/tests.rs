@@ -349,7 +349,17 @@ fn what_cannot_be_changed_in_place_is_made_before_the_old_goes() {
     let doubting = HostJob { doubted: vec![set("192.0.2.2")], ..later };
     let list = "a.dyn.home.test 192.0.2.1 r1 300\na.dyn.home.test 192.0.2.2 r2 300\na.dyn.home.test 192.0.2.77 r3 300";
     let script = [(LOOK.0, 200, list), (remove, 200, "done")];
-    assert_eq!(play(&paper, &[doubting], &script), [confirmed(after, 300)]);
+    assert_eq!(play(&paper, &[doubting.clone()], &script), [confirmed(after, 300)]);
+    // Meanwhile a third one is wanted: both of ours go.
+    let doubting = HostJob { wanted: set("192.0.2.3"), ..doubting };
+    let create = "create a.dyn.home.test 192.0.2.3 300";
+    let script = [
+        (LOOK.0, 200, list),
+        (create, 200, "192.0.2.3 r9"),
+        (remove, 200, "done"),
+        ("remove a.dyn.home.test r2", 200, "done"),
+    ];
+    assert_eq!(play(&paper, &[doubting], &script), [confirmed(&after.replace("r2", "r9"), 300)]);
 }
 
 #[test]
