@@ -35,7 +35,7 @@ use crate::http::tls::{self, Certificate, TlsError};
 use crate::http::{Caps, Door, Seats, listener};
 use crate::log::{Level, Log, Value};
 use crate::provider::send::Sender;
-use crate::reconciler::{Ledger, PushEvent, Reconciler, Surroundings};
+use crate::reconciler::{DriftEvent, Ledger, PushEvent, Reconciler, Surroundings};
 use crate::store::{StoreError, Ticket};
 use crate::upkeep;
 
@@ -142,11 +142,17 @@ impl Gateway {
             Some(wait) => format!(", next try in {} s", wait.as_secs().max(1)),
             None => String::new(),
         };
+        let blocked = match one.is_blocked {
+            Some(wait) if one.next_try.is_some() => {
+                format!("; nothing may be sent to it for {} s", wait.as_secs().max(1))
+            }
+            Some(_) | None => String::new(),
+        };
         match (one.trouble, one.is_in_flight, one.attempts) {
-            (Some(trouble), _, attempts) => format!("{trouble} (attempt {attempts}{next})"),
+            (Some(trouble), _, attempts) => format!("{trouble} (attempt {attempts}{next}{blocked})"),
             (None, true, _) => "being pushed".to_owned(),
-            (None, false, 0) => "confirmed".to_owned(),
-            (None, false, attempts) => format!("waiting (attempt {attempts}{next})"),
+            (None, false, 0) if one.next_try.is_none() => "confirmed".to_owned(),
+            (None, false, attempts) => format!("waiting (attempt {attempts}{next}{blocked})"),
         }
     }
 }
@@ -363,11 +369,12 @@ impl Running {
 
 fn reconciler(desk: &Desk, clock: &Clock, log: &Log) -> Result<Arc<Reconciler>, StartError> {
     let sender = Sender::new().map_err(|error| StartError::Provider(error.to_string()))?;
-    let (clock, log) = (clock.clone(), log.clone());
+    let (clock, of_pushes, of_drift) = (clock.clone(), log.clone(), log.clone());
     let surroundings = Surroundings {
         now: Arc::new(move || clock.now()),
         dice: Arc::new(entropy::roll),
-        report: Arc::new(move |event| tell_push(&log, &event)),
+        report: Arc::new(move |event| tell_push(&of_pushes, &event)),
+        drifted: Arc::new(move |event| tell_drift(&of_drift, &event)),
     };
     Ok(Reconciler::new(Arc::clone(&desk.store) as Arc<dyn Ledger>, sender, surroundings))
 }
@@ -389,6 +396,23 @@ fn tell_push(log: &Log, event: &PushEvent) {
         None => log.say(Level::Info, "pushed", "", &fields),
         Some(code) => log.say(Level::Warn, code, "", &fields),
     }
+}
+
+fn tell_drift(log: &Log, event: &DriftEvent) {
+    let confirmed = event.confirmed.to_string();
+    let standing = event.standing.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    let fields = [
+        ("provider", Value::Text(&event.provider)),
+        ("host", Value::Text(event.hostname.as_str())),
+        ("confirmed", Value::Text(&confirmed)),
+        ("standing", Value::Text(&standing)),
+    ];
+    let message = if event.repairs {
+        "something else stands there than was written from here; it is being changed back"
+    } else {
+        "something else stands there than was written from here; it stays until the host's next change"
+    };
+    log.say(Level::Warn, "drift", message, &fields);
 }
 
 fn tell_certificate(log: &Log, outcome: Result<(), TlsError>) {

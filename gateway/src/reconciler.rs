@@ -1,8 +1,8 @@
 //! The task that makes providers publish what the store says: it asks `logic::reconcile` what to push, has
 //! `provider::send` do it, and records what was confirmed.
 //!
-//! One tokio task per push, so a slow answer delays nobody else; how many at once, in which order and when again is
-//! decided in the logic. The store is the only truth: what is desired is read from it when a push is planned, and the
+//! One tokio task per push ([`push`]), so a slow answer delays nobody else; how many at once, in which order and when
+//! again is decided in the logic. The store is the only truth: what is desired is read from it when a push is planned, and the
 //! task itself may die at any time without losing anything.
 //!
 //! Lock order: the reconciler's own lock first, then the store's.
@@ -14,15 +14,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nicgate_logic::Now;
+use nicgate_logic::drift::Rounds;
 use nicgate_logic::policy::{HostPolicy, Policy};
-use nicgate_logic::reconcile::{End, Push, Reconcile, Standing, Want};
+use nicgate_logic::reconcile::{End, LaneSettings, Reconcile, Standing, Want};
 use nicgate_logic::state::{Applied, HostState};
 use nicgate_protocol::{AddressSet, Hostname};
 use tokio::sync::{Notify, oneshot};
 
-use crate::provider::send::{Mask, Pushed, Sender, Unbounded};
-use crate::provider::{BadSetting, Class, HostJob, Job, Moment, Outcome, Provider, ProviderSettings};
+pub use self::drift::DriftEvent;
+use crate::provider::send::{Mask, Sender};
+use crate::provider::{BadSetting, Budget, Drift, Provider, ProviderSettings};
 use crate::store::Ticket;
+
+mod drift;
+mod push;
 
 /// How long [`Reconciler::stop`] waits for pushes that are on their way.
 const GRACE: Duration = Duration::from_secs(5);
@@ -32,10 +37,19 @@ pub trait Ledger: Send + Sync {
     /// The newest state of a host; `None` when it has none.
     fn host(&self, hostname: &Hostname) -> Option<HostState>;
 
-    /// Records what a provider confirmed. Losing it costs a push after a restart, nothing else, so a store in trouble
+    /// Records what a provider confirmed; it ends all doubts about this host there. Losing it costs a push after a restart, nothing else, so a store in trouble
     /// reports that by its own ways.
     fn confirm<'a>(&'a self, hostname: &'a Hostname, applied: Applied)
     -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
+    /// Records, durably, that a provider may publish addresses which it has not confirmed. A store in trouble reports
+    /// that by its own ways.
+    fn doubt<'a>(
+        &'a self,
+        hostname: &'a Hostname,
+        provider: &'a str,
+        addresses: AddressSet,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
     /// Shows every host.
     fn for_each_host(&self, visit: &mut dyn FnMut(&Hostname, &HostState));
@@ -69,7 +83,7 @@ pub struct PushEvent {
     pub is_refused: bool,
     /// 1 for the first push since the last confirmation.
     pub attempt: u32,
-    /// Calls made to the provider.
+    /// Calls made to the provider. Of several hosts that went together, the first has them all.
     pub calls: usize,
     /// How long the push took.
     pub took: Duration,
@@ -94,6 +108,9 @@ pub struct ProviderStatus {
     pub next_try: Option<Duration>,
     /// The last thing that went wrong since the last confirmation.
     pub trouble: Option<Box<str>>,
+    /// Nothing goes to this provider for so long: it asked to wait, refuses our credential, does not answer, or its
+    /// budget of calls is spent.
+    pub is_blocked: Option<Duration>,
 }
 
 /// What comes in from outside: time, chance, and where events go.
@@ -105,6 +122,8 @@ pub struct Surroundings {
     pub dice: Arc<dyn Fn() -> u64 + Send + Sync>,
     /// Hears how every push ended. Called without any lock held.
     pub report: Arc<dyn Fn(PushEvent) + Send + Sync>,
+    /// Hears what somebody changed by hand. Called without any lock held.
+    pub drifted: Arc<dyn Fn(DriftEvent) + Send + Sync>,
 }
 
 /// One configured provider, opened.
@@ -114,6 +133,10 @@ struct Upstream {
     sender: Sender,
     mask: Arc<Mask>,
     ttl: Option<u32>,
+    /// The same number where the same credential is used.
+    account: u64,
+    budget: Budget,
+    drift: Option<Drift>,
 }
 
 /// Somebody whose reply is due.
@@ -145,6 +168,9 @@ pub struct Reconciler {
     sender: Sender,
     surroundings: Surroundings,
     inner: Mutex<Inner>,
+    rounds: Mutex<Rounds>,
+    /// What is watched has changed.
+    watched: Notify,
     /// The plan has changed.
     changed: Notify,
     /// The last push of a stopping reconciler has ended.
@@ -169,10 +195,13 @@ impl Reconciler {
             sender,
             surroundings,
             inner: Mutex::new(inner),
+            rounds: Mutex::default(),
+            watched: Notify::new(),
             changed: Notify::new(),
             idle: Notify::new(),
         });
         tokio::spawn(Arc::clone(&reconciler).run());
+        tokio::spawn(Arc::clone(&reconciler).watch());
         reconciler
     }
 
@@ -191,7 +220,10 @@ impl Reconciler {
                 Some(_) => Sender::of(settings)
                     .map_err(|why| (Arc::clone(&settings.name), BadSetting { key: "ca_file", why: why.to_string() }))?,
             };
-            let upstream = Upstream { provider, sender, mask: Arc::new(Mask::new(settings)), ttl: settings.ttl };
+            let budget = settings.calls_per_minute.map_or_else(|| provider.budget(), Budget::per_minute);
+            let (mask, ttl, account) = (Arc::new(Mask::new(settings)), settings.ttl, settings.account());
+            let drift = settings.drift.filter(|_| !provider.is_embedded());
+            let upstream = Upstream { provider, sender, mask, ttl, account, budget, drift };
             upstreams.insert(Arc::clone(&settings.name), upstream);
         }
         self.adopt(policy, upstreams);
@@ -201,17 +233,30 @@ impl Reconciler {
     fn adopt(&self, policy: Arc<Policy>, upstreams: HashMap<Arc<str>, Upstream>) {
         let is_resumed = {
             let mut inner = self.lock();
-            let is_pushed_to = |name: &&Arc<str>| !upstreams[*name].provider.is_embedded();
-            let names: Vec<Arc<str>> = upstreams.keys().filter(is_pushed_to).cloned().collect();
-            let goes_to = |provider: &str, hostname: &Hostname| {
-                let found = policy.of(hostname);
-                found.is_some_and(|host| host.zone.providers.iter().any(|name| **name == *provider))
+            let lane = |name: &Arc<str>| {
+                let upstream = upstreams.get(name).filter(|upstream| !upstream.provider.is_embedded())?;
+                Some(LaneSettings {
+                    provider: Arc::clone(name),
+                    account: upstream.account,
+                    budget: upstream.budget.clone(),
+                    hosts_at_once: upstream.provider.hosts_at_once(),
+                })
             };
-            inner.plan.configure(&names, self.now(), goes_to);
+            let lanes: Vec<LaneSettings> = upstreams.keys().filter_map(lane).collect();
+            let zone_of = |provider: &str, hostname: &Hostname| {
+                let zone = policy.of(hostname)?.zone;
+                zone.providers.iter().any(|name| **name == *provider).then(|| zone.name.clone())
+            };
+            let now = self.now();
+            let watched = |name: &Arc<str>| Some((Arc::clone(name), upstreams.get(name)?.drift?.every));
+            let watched: Vec<_> = upstreams.keys().filter_map(watched).collect();
+            self.rounds().configure(&watched, now);
+            self.watched.notify_one();
+            inner.plan.configure(&lanes, now, zone_of);
             let Inner { plan, waiters, troubles, .. } = &mut *inner;
             // Whoever waits for something that was dropped hears nothing more, and that is "not yet".
-            waiters.retain(|(provider, hostname), _| plan.waiting(provider, hostname).is_some());
-            troubles.retain(|(provider, hostname), _| plan.waiting(provider, hostname).is_some());
+            waiters.retain(|(provider, hostname), _| plan.waiting(provider, hostname, now).is_some());
+            troubles.retain(|(provider, hostname), _| plan.waiting(provider, hostname, now).is_some());
             inner.policy = policy;
             inner.upstreams = upstreams;
             inner.is_resumed
@@ -254,7 +299,8 @@ impl Reconciler {
         for (hostname, host) in behind {
             let mut inner = self.lock();
             if let Some(state) = self.ledger.host(&hostname) {
-                inner.want(&hostname, &host, &state, is_doubtful, now);
+                // Nothing newer was recorded here.
+                let _ = inner.want(&hostname, &host, &state, is_doubtful, now);
             }
         }
         self.changed.notify_one();
@@ -264,7 +310,11 @@ impl Reconciler {
     /// primary one. The embedded name server follows the store by itself and is never waited for. When the next push
     /// lies beyond the deadline anyway, the answer comes at once.
     pub async fn settle(&self, ticket: &Ticket, policy: &HostPolicy, deadline: Duration) -> Settled {
-        let Some(heard) = self.enqueue(ticket, policy, deadline) else { return Settled::Confirmed };
+        let (heard, overtaken) = self.enqueue(ticket, policy, deadline);
+        for (provider, addresses) in overtaken {
+            self.ledger.doubt(&ticket.hostname, &provider, addresses).await;
+        }
+        let Some(heard) = heard else { return Settled::Confirmed };
         match heard {
             Ok(settled) => settled,
             Err(wait) => match tokio::time::timeout(deadline, wait).await {
@@ -274,13 +324,14 @@ impl Reconciler {
         }
     }
 
-    /// Plans the pushes. `None`: there is no primary to wait for; else how it stands, or who will tell.
+    /// Plans the pushes. `None`: there is no primary to wait for; else how it stands, or who will tell. With it, what
+    /// [`Inner::want`] gives.
     fn enqueue(
         &self,
         ticket: &Ticket,
         policy: &HostPolicy,
         deadline: Duration,
-    ) -> Option<Result<Settled, oneshot::Receiver<Settled>>> {
+    ) -> (Option<Result<Settled, oneshot::Receiver<Settled>>>, Vec<Doubt>) {
         let now = self.now();
         let hostname = &ticket.hostname;
         let mut inner = self.lock();
@@ -290,43 +341,33 @@ impl Reconciler {
             number: ticket.number,
             ..HostState::default()
         });
-        inner.want(hostname, policy, &state, false, now);
+        let overtaken = inner.want(hostname, policy, &state, false, now);
         self.changed.notify_one();
-        let primary = policy.zone.providers.first()?;
-        if inner.upstreams.get(primary).is_none_or(|upstream| upstream.provider.is_embedded()) {
-            return None;
-        }
-        let until = now.uptime + deadline;
-        Some(match inner.plan.standing(primary, hostname, ticket.number) {
-            Standing::Applied => Ok(Settled::Confirmed),
-            Standing::Refused => Ok(Settled::Refused),
-            Standing::Pending(at) if at > until || inner.is_stopping => Ok(Settled::NotYet),
-            Standing::Pending(_) => {
-                let (tell, wait) = oneshot::channel();
-                let waiters = inner.waiters.entry((Arc::clone(primary), hostname.clone())).or_default();
-                waiters.retain(|waiter| !waiter.tell.is_closed());
-                waiters.push(Waiter { number: ticket.number, deadline: until, tell });
-                Err(wait)
-            }
-        })
+        let primary = policy.zone.providers.first().filter(|primary| {
+            let upstream = inner.upstreams.get(*primary);
+            upstream.is_some_and(|upstream| !upstream.provider.is_embedded())
+        });
+        let heard = primary.map(|primary| inner.hear(primary, ticket, now.uptime + deadline, now));
+        (heard, overtaken)
     }
 
     /// How each provider of the host's zone stands, the primary first.
     #[must_use]
     pub fn status(&self, hostname: &Hostname) -> Vec<ProviderStatus> {
-        let uptime = self.now().uptime;
+        let now = self.now();
         let inner = self.lock();
         let Some(host) = inner.policy.of(hostname) else { return Vec::new() };
         let state = self.ledger.host(hostname).unwrap_or_default();
         let status = |name: &Arc<str>| {
-            let waiting = inner.plan.waiting(name, hostname);
+            let waiting = inner.plan.waiting(name, hostname, now);
             ProviderStatus {
                 provider: Arc::clone(name),
                 is_embedded: inner.upstreams.get(name).is_some_and(|upstream| upstream.provider.is_embedded()),
                 applied: state.applied_by(name).cloned(),
                 attempts: waiting.map_or(0, |waiting| waiting.attempts),
                 is_in_flight: waiting.is_some_and(|waiting| waiting.is_in_flight),
-                next_try: waiting.and_then(|waiting| waiting.next_try).map(|at| at.saturating_sub(uptime)),
+                next_try: waiting.and_then(|waiting| waiting.next_try).map(|at| at.saturating_sub(now.uptime)),
+                is_blocked: inner.plan.blocked_for(name, now),
                 trouble: inner.troubles.get(&(Arc::clone(name), hostname.clone())).cloned(),
             }
         };
@@ -349,10 +390,12 @@ impl Reconciler {
             if inner.plan.in_flight() == 0 {
                 inner.waiters.clear();
                 self.changed.notify_one();
+                self.watched.notify_one();
                 return;
             }
         }
         self.changed.notify_one();
+        self.watched.notify_one();
         // Either way the store knows what is still to be done.
         let _ = tokio::time::timeout(GRACE, idle).await;
         self.lock().waiters.clear();
@@ -386,106 +429,6 @@ impl Reconciler {
         }
     }
 
-    /// Starts the task of one push.
-    fn start(self: &Arc<Self>, inner: &Inner, push: Push) {
-        let found = inner.policy.of(&push.hostname);
-        let job = found.zip(inner.upstreams.get(&push.provider)).map(|(host, upstream)| {
-            let state = self.ledger.host(&push.hostname).unwrap_or_default();
-            let job = Job {
-                zone: host.zone.name.clone(),
-                hosts: vec![HostJob {
-                    hostname: push.hostname.clone(),
-                    before: state.applied_by(&push.provider).cloned(),
-                    doubted: push.doubted.clone(),
-                    wanted: push.desired,
-                    ttl: host.ttl().or(upstream.ttl),
-                }],
-            };
-            (job, upstream.clone())
-        });
-        let me = Arc::clone(self);
-        tokio::spawn(async move {
-            match job {
-                Some((job, upstream)) => me.push(push, &job, &upstream).await,
-                // `configure` empties the plan of what is no longer configured, so this is a zone that was taken away
-                // in this very moment.
-                None => me.ended(&push, &End::Refused(Class::NoZone), Some("no longer configured")),
-            }
-        });
-    }
-
-    /// One push from its start to its report.
-    async fn push(&self, push: Push, job: &Job, upstream: &Upstream) {
-        let started = self.now().uptime;
-        let mut owed = Owed { reconciler: self, push: &push, is_paid: false };
-        let outside = Unbounded(|| self.moment());
-        let Pushed { outcomes, calls } =
-            upstream.sender.push(upstream.provider.update(job), 1, &upstream.mask, &outside).await;
-        let (end, words) = match outcomes.into_iter().next().unwrap_or_else(|| unreachable!("one host, one outcome")) {
-            Outcome::Confirmed { remembered, ttl } => {
-                let provider = Box::from(&*push.provider);
-                let applied = Applied { provider, addresses: push.desired, ttl, remembered };
-                // Before the plan hears of it, so that the next push of this host starts from here.
-                self.ledger.confirm(&push.hostname, applied).await;
-                (End::Confirmed, None)
-            }
-            Outcome::Refused { class, code, text, .. } => (End::Refused(class), Some(format!("{text} ({code})"))),
-            Outcome::Unconfirmed { class, why, retry_after, maybe_written } => {
-                let words = if maybe_written { format!("{why}; the change may have been made") } else { why.into() };
-                (End::Unconfirmed { class, retry_after, maybe_written }, Some(words))
-            }
-        };
-        owed.is_paid = true;
-        drop(owed);
-        self.ended(&push, &end, words.as_deref());
-        let now = self.now();
-        let waiting = self.lock().plan.waiting(&push.provider, &push.hostname);
-        let (error_code, is_refused) = match end {
-            End::Confirmed => (None, false),
-            End::Refused(class) => (Some(class.error_code()), true),
-            End::Unconfirmed { class, .. } => (Some(class.error_code()), false),
-        };
-        (self.surroundings.report)(PushEvent {
-            provider: push.provider,
-            hostname: push.hostname,
-            desired: push.desired,
-            outcome: words.unwrap_or_else(|| "confirmed".to_owned()),
-            error_code,
-            is_refused,
-            attempt: push.attempt,
-            calls,
-            took: now.uptime.saturating_sub(started),
-            next_try: waiting.and_then(|waiting| waiting.next_try).map(|at| at.saturating_sub(now.uptime)),
-        });
-    }
-
-    /// Tells the plan and everybody who waits.
-    fn ended(&self, push: &Push, end: &End, words: Option<&str>) {
-        let now = self.now();
-        let dice = (self.surroundings.dice)();
-        let mut inner = self.lock();
-        inner.plan.ended(&push.provider, &push.hostname, end, now, dice);
-        let place = (Arc::clone(&push.provider), push.hostname.clone());
-        match words {
-            Some(words) if inner.plan.waiting(&push.provider, &push.hostname).is_some() => {
-                inner.troubles.insert(place.clone(), words.into());
-            }
-            Some(_) | None => {
-                inner.troubles.remove(&place);
-            }
-        }
-        inner.tell_waiters(&place, push.number, end);
-        if inner.is_stopping && inner.plan.in_flight() == 0 {
-            self.idle.notify_one();
-        }
-        self.changed.notify_one();
-    }
-
-    fn moment(&self) -> Moment {
-        let roll = || u128::from((self.surroundings.dice)());
-        Moment { now: self.now().wall, dice: roll() << 64 | roll() }
-    }
-
     fn now(&self) -> Now {
         (self.surroundings.now)()
     }
@@ -496,51 +439,80 @@ impl Reconciler {
     }
 }
 
-/// The plan is owed an end for every push, even for one whose task died: else its host would wait for ever.
-struct Owed<'a> {
-    reconciler: &'a Reconciler,
-    push: &'a Push,
-    is_paid: bool,
-}
-
-impl Drop for Owed<'_> {
-    fn drop(&mut self) {
-        if !self.is_paid {
-            let end = End::Unconfirmed { class: Class::Bug, retry_after: None, maybe_written: true };
-            self.reconciler.ended(self.push, &end, Some("the push broke off inside the gateway"));
-        }
-    }
-}
+/// A doubt that the store has to remember.
+type Doubt = (Arc<str>, AddressSet);
 
 impl Inner {
-    /// Plans one host at all providers of its zone.
-    fn want(&mut self, hostname: &Hostname, host: &HostPolicy, state: &HostState, is_doubtful: bool, now: Now) {
+    /// Plans one host at all providers of its zone. Gives what may stand at them and is no longer desired: should we
+    /// die before the next confirmation, the store has to know of it.
+    fn want(
+        &mut self,
+        hostname: &Hostname,
+        host: &HostPolicy,
+        state: &HostState,
+        is_doubtful: bool,
+        now: Now,
+    ) -> Vec<Doubt> {
+        let mut overtaken = Vec::new();
         for name in &host.zone.providers {
-            let applied = state.applied_by(name).map(|applied| applied.addresses).unwrap_or_default();
-            let is_doubtful = is_doubtful && !state.is_applied_by(name);
-            let want = Want { desired: state.desired, number: state.number, applied, is_doubtful };
+            let known = state.applied_by(name);
+            let mut doubted = known.map(|applied| applied.doubted.clone()).unwrap_or_default();
+            if is_doubtful && !state.is_applied_by(name) && !doubted.contains(&state.desired) {
+                doubted.push(state.desired);
+            }
+            let want = Want {
+                zone: host.zone.name.clone(),
+                desired: state.desired,
+                number: state.number,
+                applied: known.map(|applied| applied.addresses).unwrap_or_default(),
+                doubted,
+            };
             self.plan.want(name, hostname, want, now);
+            let suspects = self.plan.overtaken(name, hostname);
+            overtaken.extend(suspects.into_iter().map(|addresses| (Arc::clone(name), addresses)));
+        }
+        overtaken
+    }
+
+    /// How the update of this ticket stands with its primary provider, or who will tell.
+    fn hear(
+        &mut self,
+        primary: &Arc<str>,
+        ticket: &Ticket,
+        deadline: Duration,
+        now: Now,
+    ) -> Result<Settled, oneshot::Receiver<Settled>> {
+        let Ticket { hostname, number, .. } = ticket;
+        match self.plan.standing(primary, hostname, *number, now) {
+            Standing::Applied => Ok(Settled::Confirmed),
+            Standing::Refused => Ok(Settled::Refused),
+            Standing::Pending(at) if at > deadline || self.is_stopping => Ok(Settled::NotYet),
+            Standing::Pending(_) => {
+                let (tell, wait) = oneshot::channel();
+                let waiters = self.waiters.entry((Arc::clone(primary), hostname.clone())).or_default();
+                waiters.retain(|waiter| !waiter.tell.is_closed());
+                waiters.push(Waiter { number: *number, deadline, tell });
+                Err(wait)
+            }
         }
     }
 
-    /// After push `number` of a host: answers those for whom it decides.
-    fn tell_waiters(&mut self, place: &Place, number: u64, end: &End) {
+    /// After push `number` of a host: answers those for whom it decides. `None`: it decided nothing.
+    fn tell_waiters(&mut self, place: &Place, number: u64, end: Option<End>, now: Now) {
         let Some(waiters) = self.waiters.remove(place) else { return };
         let (provider, hostname) = place;
         let mut others = Vec::new();
         for waiter in waiters {
             let settled = match end {
                 // Something newer than what was waited for is as good: it took its place.
-                End::Confirmed if waiter.number <= number => Some(Settled::Confirmed),
-                End::Refused(_) if waiter.number <= number => Some(Settled::Refused),
-                End::Confirmed | End::Refused(_) | End::Unconfirmed { .. } => {
-                    match self.plan.standing(provider, hostname, waiter.number) {
-                        Standing::Applied => Some(Settled::Confirmed),
-                        Standing::Refused => Some(Settled::Refused),
-                        Standing::Pending(at) if at > waiter.deadline => Some(Settled::NotYet),
-                        Standing::Pending(_) => None,
-                    }
-                }
+                Some(End::Confirmed) if waiter.number <= number => Some(Settled::Confirmed),
+                Some(End::Refused { .. }) if waiter.number <= number => Some(Settled::Refused),
+                Some(_) | None => match self.plan.standing(provider, hostname, waiter.number, now) {
+                    Standing::Applied => Some(Settled::Confirmed),
+                    Standing::Refused => Some(Settled::Refused),
+                    Standing::Pending(at) if at > waiter.deadline => Some(Settled::NotYet),
+                    Standing::Pending(_) => None,
+                },
             };
             match settled {
                 // Whoever no longer listens has been answered "not yet".

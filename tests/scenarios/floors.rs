@@ -47,7 +47,7 @@ fn sources(below: &str) -> Vec<Source> {
     assert!(!found.is_empty(), "nothing at {below}");
     let is_test = |path: &&PathBuf| {
         let name = path.file_stem().map_or("", |name| name.to_str().unwrap());
-        ["tests", "rehearsal", "shipped"].contains(&name)
+        ["play", "rehearsal", "shipped", "simulation", "tests"].contains(&name)
     };
     let source = |path: &PathBuf| Source {
         path: path.strip_prefix(root()).unwrap().display().to_string(),

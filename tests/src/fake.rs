@@ -27,10 +27,11 @@
 //! - Credentials are constants in the fake, taken by [`Asked::credential`], [`Asked::basic`], [`Asked::header`] or
 //!   [`Asked::parameter`], before anything else is looked at. Secrets are long enough to be found in a text.
 //! - A signature is computed again from the request as it came over the wire ([`Asked::raw_path`],
-//!   [`Asked::raw_query`], [`Asked::host`], [`Asked::body`]) and `now`, by code that shares nothing with ours, written
-//!   after the vendor's page and held to the vendor's published examples by a unit test in the same file. Time windows
-//!   and nonces count. Where the vendor publishes an SDK, name a program of `tests/oracles` in [`Traits::oracle`] as
-//!   well: the suite shows it every request that a story sent, in one go.
+//!   [`Asked::raw_query`], [`Asked::host`], [`Asked::body`]) and `now`, by code that shares nothing with ours
+//!   ([`hmac_sha256`] and [`sha256_hex`] are there), written after the vendor's page and held to the vendor's published
+//!   examples by a unit test in the same file. Time windows and nonces count. Where the vendor publishes an SDK, name a
+//!   program of `tests/oracles` in [`Traits::oracle`] as well: the suite shows it every request that a story sent, in
+//!   one go.
 //! - `SUBJECT`, with the [`Traits`] that differ from [`Traits::USUAL`]: that enters the fake into the suite
 //!   (`scenarios/every_provider.rs`), which must pass. What is special to a vendor gets a scenario file of its own
 //!   beside it.
@@ -48,6 +49,7 @@
 //! program and ends it when dropped.
 
 mod asked;
+mod digest;
 mod said;
 mod server;
 mod subject;
@@ -56,6 +58,7 @@ mod zone;
 use nicgate_protocol::Timestamp;
 
 pub use asked::{Asked, pairs};
+pub use digest::{hex, hmac_sha256, sha256_hex};
 pub use said::{Mishap, Said, http_date};
 pub use server::{Fake, Seen};
 pub use subject::{Removal, Started, Subject, Traits, Vendor};
@@ -80,13 +83,22 @@ macro_rules! fakes {
 
 fakes! {
     cloudflare,
+    desec,
+    digitalocean,
     duckdns,
     dyndns2,
     dynu,
     dynv6,
     gandi,
+    godaddy,
+    hetzner,
+    linode,
     namecheap,
     noip,
+    porkbun,
+    powerdns,
+    rfc2136,
+    vultr,
     webhook,
 }
 

@@ -7,6 +7,8 @@
 
 pub mod fake;
 pub mod program;
+pub mod pusher;
+pub mod servers;
 pub mod signing;
 pub mod wire;
 
@@ -174,14 +176,19 @@ impl House {
     /// A gateway with [`PLAIN`] whose clock stands at the present: for programs that sign by the system's clock.
     #[must_use]
     pub fn in_the_present(name: &str) -> Self {
+        Self::new(name).brought_to_the_present()
+    }
+
+    /// The same gateway, started again with its clock at the present.
+    #[must_use]
+    pub fn brought_to_the_present(mut self) -> Self {
         const BEFORE: Duration = Duration::from_secs(5);
-        let mut house = Self::new(name);
-        house.stop();
+        self.stop();
         // Started a moment ago, so that nothing signed from now on is as old as the gateway's memory.
-        house.hands.set(Clock::system().now().wall - BEFORE);
-        house.start();
-        house.hands.forward(BEFORE);
-        house
+        self.hands.set(Clock::system().now().wall - BEFORE);
+        self.start();
+        self.hands.forward(BEFORE);
+        self
     }
 
     /// Writes the configuration; a running gateway reads it by itself.

@@ -43,10 +43,14 @@ impl Request {
     /// A posted form.
     #[must_use]
     pub fn form(target: &str, body: &str) -> Self {
-        let mut request = Self::get(target).header("Content-Type", "application/x-www-form-urlencoded");
-        request.method = "POST".into();
-        request.body = body.into();
-        request
+        Self::get(target).method("POST").body("application/x-www-form-urlencoded", body)
+    }
+
+    /// With a body.
+    #[must_use]
+    pub fn body(mut self, content_type: &str, body: &str) -> Self {
+        self.body = body.into();
+        self.header("Content-Type", content_type)
     }
 
     /// Another method.

@@ -34,6 +34,15 @@ impl Budget {
         Self { windows: Cow::Borrowed(windows) }
     }
 
+    /// These windows and those of another budget, each once, in order.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        let mut windows = [self.windows.as_ref(), other.windows.as_ref()].concat();
+        windows.sort_by_key(|window| (window.per, window.calls));
+        windows.dedup();
+        Self { windows: windows.into() }
+    }
+
     /// What an operator says.
     #[must_use]
     pub fn per_minute(calls: u32) -> Self {

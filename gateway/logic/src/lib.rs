@@ -14,6 +14,7 @@ pub mod authorize;
 pub mod budget;
 pub mod decide;
 pub mod device;
+pub mod drift;
 pub mod failover;
 pub mod hold;
 pub mod limits;

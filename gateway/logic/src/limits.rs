@@ -25,10 +25,10 @@ const STRANGERS: u64 = 0xffff;
 
 /// A clock that stands still until it is fed.
 #[derive(Clone, Debug, Default)]
-struct FedClock(Arc<AtomicU64>);
+pub(crate) struct FedClock(Arc<AtomicU64>);
 
 impl FedClock {
-    fn feed(&self, now: Now) {
+    pub(crate) fn feed(&self, now: Now) {
         let nanos = u64::try_from(now.uptime.as_nanos()).unwrap_or(u64::MAX);
         self.0.fetch_max(nanos, Ordering::Relaxed);
     }

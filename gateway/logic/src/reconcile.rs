@@ -1,37 +1,36 @@
 //! Desired against applied: which push goes next, and when to ask again.
 //!
 //! One lane per provider, in it the hosts whose newest desired addresses it has not confirmed. Latest wins: a push
-//! in flight finishes, then the newest desired goes. Trouble of one host delays that host; trouble of the provider
-//! (credential refused, too many calls, not answering) closes the gate of its lane, and from then on one push at a
-//! time probes it.
+//! in flight finishes, then the newest desired goes. Where an API takes several hosts of a zone in one call, one push
+//! of a zone is in flight and what comes in meanwhile goes together in the next (as a group commit does).
+//!
+//! Providers that share a credential share an account: trouble of one host delays that host; trouble of the provider
+//! (credential refused, too many calls, not answering) closes the account's gate, and from then on one push at a time
+//! probes it. Calls are paid from the account's budget, and whoever waited longest goes first, whatever lane it
+//! stands in.
 //!
 //! Nothing here sends, waits or remembers across a restart: pushes come out of [`Reconcile::next`], their ends go
 //! into [`Reconcile::ended`], and [`Reconcile::wake_at`] says when to look again.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use nicgate_protocol::{AddressSet, Hostname};
 
+use self::account::Account;
+use self::lane::{Lane, Pending};
 use crate::Now;
+use crate::budget::Budget;
+use crate::limits::FedClock;
 
-/// Pushes of one provider at the same time.
-pub const PUSHES_PER_PROVIDER: usize = 16;
-/// The shortest pause after a push that was not confirmed.
-const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
-/// The longest pause between two pushes of a host that a provider does not confirm.
-const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
-/// The first and the longest pause after a provider refused the credential.
-const AUTH_PAUSES: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(3600));
-/// A provider cannot ask for more patience than this.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
-/// How long a refused host rests before it is asked for again, unless something changes before.
-const REFUSED_PAUSE: Duration = Duration::from_secs(3600);
-/// So many pushes in a row without a usable answer, and the provider counts as down.
-const DOWN_AFTER: u32 = 3;
-/// Of pushes without a known end, so many are remembered per host.
-const MOST_DOUBTED: usize = 8;
+mod account;
+mod gate;
+mod lane;
+mod meter;
+
+/// Pushes of one account at the same time.
+pub const PUSHES_PER_ACCOUNT: usize = 16;
 
 /// What kind of trouble a provider reported, or was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,13 +73,21 @@ impl Class {
     }
 }
 
-/// How a push ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// How a push ended for one host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     /// The provider publishes what was pushed.
     Confirmed,
-    /// The provider said no and changed nothing.
-    Refused(Class),
+    /// The provider said no.
+    Refused {
+        /// Why.
+        class: Class,
+        /// Part of the change may have been made all the same.
+        maybe_written: bool,
+    },
+    /// The budget had no further call for the conversation in time, see [`Reconcile::permit`]. What was sent before
+    /// may have been made.
+    Unaffordable,
     /// Nobody knows, or not now.
     Unconfirmed {
         /// Why.
@@ -92,12 +99,56 @@ pub enum End {
     },
 }
 
-/// One push to make now.
+impl End {
+    /// The trouble; `None` when there was none.
+    #[must_use]
+    pub fn class(&self) -> Option<Class> {
+        match self {
+            Self::Confirmed => None,
+            Self::Refused { class, .. } | Self::Unconfirmed { class, .. } => Some(*class),
+            Self::Unaffordable => Some(Class::Rate),
+        }
+    }
+
+    /// Whether the provider may publish what was pushed, or a part of it, without having confirmed it.
+    #[must_use]
+    pub fn maybe_written(&self) -> bool {
+        match self {
+            Self::Confirmed => false,
+            Self::Refused { maybe_written, .. } | Self::Unconfirmed { maybe_written, .. } => *maybe_written,
+            Self::Unaffordable => true,
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Unconfirmed { retry_after, .. } => *retry_after,
+            Self::Confirmed | Self::Refused { .. } | Self::Unaffordable => None,
+        }
+    }
+}
+
+/// One push to make now: some hosts of one zone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Push {
     /// To whom.
     pub provider: Arc<str>,
-    /// For which host.
+    /// The zone that holds them all.
+    pub zone: Hostname,
+    /// The hosts; never none, and one only where the provider takes no more at once.
+    pub items: Vec<Item>,
+    account: u64,
+    is_probe: bool,
+    /// No other push of this account and zone starts meanwhile.
+    holds_zone: bool,
+    /// Calls that were free when it started, beyond the first.
+    promised: u32,
+}
+
+/// One host of a [`Push`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Item {
+    /// Which.
     pub hostname: Hostname,
     /// What shall be published.
     pub desired: AddressSet,
@@ -110,17 +161,46 @@ pub struct Push {
     pub doubted: Vec<AddressSet>,
 }
 
+impl Push {
+    /// Whether these ends refuse several hosts as one, for a reason that may be that of one of them. Then nothing is
+    /// decided yet: each goes alone next, at once, so one bad host never blocks the others.
+    #[must_use]
+    pub fn is_split_by(&self, ends: &[End]) -> bool {
+        let class_of = |end: &End| match end {
+            End::Refused { class, .. } if *class != Class::Auth => Some(*class),
+            End::Confirmed | End::Refused { .. } | End::Unaffordable | End::Unconfirmed { .. } => None,
+        };
+        let first = ends.first().and_then(class_of);
+        self.items.len() > 1 && first.is_some() && ends.iter().all(|end| class_of(end) == first)
+    }
+}
+
 /// What the desired state of a host is, as the store says it.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Want {
+    /// The zone that holds the host.
+    pub zone: Hostname,
     /// What shall be published.
     pub desired: AddressSet,
     /// The commit that recorded it.
     pub number: u64,
     /// What the provider confirmed last; empty when nothing.
     pub applied: AddressSet,
-    /// Whether an earlier run may have pushed `desired` and died before it heard the answer.
-    pub is_doubtful: bool,
+    /// What earlier pushes without a known end tried to publish, also those of an earlier run.
+    pub doubted: Vec<AddressSet>,
+}
+
+/// One configured provider, as [`Reconcile::configure`] takes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LaneSettings {
+    /// Its name.
+    pub provider: Arc<str>,
+    /// The same number for providers that use the same credential at the same place.
+    pub account: u64,
+    /// How many calls the account may make. Where lanes of one account differ, all their windows hold.
+    pub budget: Budget,
+    /// So many hosts of a zone go into one push.
+    pub hosts_at_once: usize,
 }
 
 /// Where a host stands with a provider.
@@ -145,272 +225,12 @@ pub struct Waiting {
     pub next_try: Option<Duration>,
 }
 
-/// One host that a provider has not confirmed yet.
-#[derive(Debug)]
-struct Pending {
-    desired: AddressSet,
-    number: u64,
-    applied: AddressSet,
-    doubted: Vec<AddressSet>,
-    attempts: u32,
-    /// Not before this uptime. The queue of the lane holds the same, unless a push is in flight.
-    due: Duration,
-    /// The newest number that the provider refused.
-    refused: Option<u64>,
-    in_flight: Option<InFlight>,
-}
-
-impl Pending {
-    /// Whether the provider publishes what is desired, for certain.
-    fn is_applied(&self) -> bool {
-        self.doubted.is_empty() && self.applied == self.desired
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-struct InFlight {
-    desired: AddressSet,
-    is_probe: bool,
-}
-
-/// Why a gate is closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Closed {
-    Auth,
-    Rate,
-    Down,
-}
-
-/// Whether a provider takes pushes. Behind a closed gate nothing starts before `until`, and then one at a time.
-#[derive(Clone, Copy, Debug)]
-enum Gate {
-    Open,
-    Closed { why: Closed, until: Duration, probes: u32 },
-}
-
-/// One provider and the hosts that wait for it.
-#[derive(Debug)]
-struct Lane {
-    gate: Gate,
-    /// Pushes in a row without a usable answer.
-    down_in_a_row: u32,
-    in_flight: usize,
-    hosts: HashMap<Hostname, Pending>,
-    /// Hosts without a push in flight, the earliest due first.
-    queue: BTreeSet<(Duration, Hostname)>,
-    /// No longer configured; kept until its last push has ended.
-    is_gone: bool,
-}
-
-impl Lane {
-    fn new() -> Self {
-        Self {
-            gate: Gate::Open,
-            down_in_a_row: 0,
-            in_flight: 0,
-            hosts: HashMap::new(),
-            queue: BTreeSet::new(),
-            is_gone: false,
-        }
-    }
-
-    /// The uptime before which the gate lets nothing through.
-    fn opens_at(&self) -> Duration {
-        match self.gate {
-            Gate::Open => Duration::ZERO,
-            Gate::Closed { until, .. } => until,
-        }
-    }
-
-    fn has_room(&self) -> bool {
-        match self.gate {
-            Gate::Open => self.in_flight < PUSHES_PER_PROVIDER,
-            Gate::Closed { .. } => self.in_flight == 0,
-        }
-    }
-
-    fn want(&mut self, hostname: &Hostname, want: Want, uptime: Duration) {
-        let Some(pending) = self.hosts.get_mut(hostname) else {
-            let doubted = if want.is_doubtful { vec![want.desired] } else { Vec::new() };
-            let pending = Pending {
-                desired: want.desired,
-                number: want.number,
-                applied: want.applied,
-                doubted,
-                attempts: 0,
-                due: uptime,
-                refused: None,
-                in_flight: None,
-            };
-            if !pending.is_applied() {
-                self.queue.insert((uptime, hostname.clone()));
-                self.hosts.insert(hostname.clone(), pending);
-            }
-            return;
-        };
-        if want.number <= pending.number {
-            return; // an older update, or the same asking again
-        }
-        pending.number = want.number;
-        let has_changed = pending.desired != want.desired;
-        pending.desired = want.desired;
-        if pending.in_flight.is_some() {
-            return; // it finishes, then the newest goes
-        }
-        self.queue.remove(&(pending.due, hostname.clone()));
-        if pending.is_applied() {
-            self.hosts.remove(hostname);
-            return;
-        }
-        if has_changed {
-            // Something new is worth a try at once; should it fail, the pause is longer than the one before.
-            pending.due = uptime;
-            pending.refused = None;
-        } else if pending.refused.is_some() {
-            pending.refused = Some(want.number); // the same again: the answer stands
-        }
-        self.queue.insert((pending.due, hostname.clone()));
-    }
-
-    fn next(&mut self, provider: &Arc<str>, uptime: Duration) -> Option<Push> {
-        if !self.has_room() || uptime < self.opens_at() {
-            return None;
-        }
-        let (due, _) = self.queue.first()?;
-        if *due > uptime {
-            return None;
-        }
-        let (_, hostname) = self.queue.pop_first()?;
-        let pending = self.hosts.get_mut(&hostname)?;
-        pending.attempts = pending.attempts.saturating_add(1);
-        let is_probe = matches!(self.gate, Gate::Closed { .. });
-        pending.in_flight = Some(InFlight { desired: pending.desired, is_probe });
-        self.in_flight += 1;
-        Some(Push {
-            provider: Arc::clone(provider),
-            hostname,
-            desired: pending.desired,
-            number: pending.number,
-            attempt: pending.attempts,
-            doubted: pending.doubted.clone(),
-        })
-    }
-
-    fn ended(&mut self, hostname: &Hostname, end: &End, uptime: Duration, dice: u64) {
-        let Some(pending) = self.hosts.get_mut(hostname) else { return };
-        let Some(pushed) = pending.in_flight.take() else { return };
-        self.in_flight = self.in_flight.saturating_sub(1);
-        let is_still_desired = pending.desired == pushed.desired;
-        pending.due = uptime;
-        match end {
-            End::Confirmed => {
-                pending.applied = pushed.desired;
-                pending.doubted.clear();
-                pending.attempts = 0;
-            }
-            // The gate makes everybody wait; the pause lets another host be the next probe, in case only this one's
-            // zone is out of bounds.
-            End::Refused(Class::Auth) => pending.due += doubling(AUTH_PAUSES, pending.attempts.saturating_sub(1)),
-            End::Refused(_) if is_still_desired => {
-                pending.refused = Some(pending.number);
-                pending.due += REFUSED_PAUSE;
-            }
-            End::Refused(_) | End::Unconfirmed { class: Class::Rate, .. } => {}
-            End::Unconfirmed { .. } => pending.due += pause(pending.attempts, dice),
-        }
-        if let End::Unconfirmed { maybe_written: true, .. } = end
-            && !pending.doubted.contains(&pushed.desired)
-        {
-            if pending.doubted.len() == MOST_DOUBTED {
-                pending.doubted.remove(0);
-            }
-            pending.doubted.push(pushed.desired);
-        }
-        if self.is_gone || pending.is_applied() {
-            self.hosts.remove(hostname);
-        } else {
-            self.queue.insert((pending.due, hostname.clone()));
-        }
-        self.judge_provider(end, pushed.is_probe, uptime, dice);
-    }
-
-    /// What the end of a push says about the provider as a whole.
-    fn judge_provider(&mut self, end: &End, is_probe: bool, uptime: Duration, dice: u64) {
-        let (class, retry_after) = match end {
-            End::Confirmed => (None, None),
-            End::Refused(class) => (Some(*class), None),
-            End::Unconfirmed { class, retry_after, .. } => (Some(*class), *retry_after),
-        };
-        if let Some(asked) = retry_after {
-            let asked = asked.clamp(SHORTEST_PAUSE, LONGEST_RETRY_AFTER);
-            return self.close(Closed::Rate, is_probe, uptime, |_| asked);
-        }
-        match class {
-            // Whoever refuses one host for its own sake is there and took the credential.
-            None | Some(Class::Denied | Class::NoZone | Class::Invalid | Class::Quota | Class::Busy) => {
-                self.down_in_a_row = 0;
-                if is_probe {
-                    self.gate = Gate::Open;
-                }
-            }
-            Some(Class::Auth) => self.close(Closed::Auth, is_probe, uptime, |probes| doubling(AUTH_PAUSES, probes)),
-            Some(Class::Rate) => self.close(Closed::Rate, is_probe, uptime, |probes| pause(probes + 1, dice)),
-            Some(Class::Down | Class::Bug) => {
-                self.down_in_a_row = self.down_in_a_row.saturating_add(1);
-                if is_probe || self.down_in_a_row >= DOWN_AFTER {
-                    self.close(Closed::Down, is_probe, uptime, |probes| pause(probes + 1, dice));
-                }
-            }
-        }
-    }
-
-    /// Closes the gate, or keeps it closed for longer. Only a failed probe makes the pauses grow: pushes that were
-    /// under way when the gate closed say nothing new about how long the trouble lasts.
-    fn close(&mut self, why: Closed, is_probe: bool, uptime: Duration, pause: impl Fn(u32) -> Duration) {
-        self.gate = match self.gate {
-            Gate::Open => Gate::Closed { why, until: uptime + pause(0), probes: 0 },
-            Gate::Closed { probes, .. } if is_probe => {
-                let probes = probes.saturating_add(1);
-                Gate::Closed { why, until: uptime + pause(probes), probes }
-            }
-            Gate::Closed { why: known, until, probes } => {
-                // "Down" is the weakest of the three: whoever says more than that is believed.
-                let why = if known == Closed::Down { why } else { known };
-                Gate::Closed { why, until: until.max(uptime + pause(probes)), probes }
-            }
-        };
-    }
-
-    fn standing(&self, hostname: &Hostname, number: u64) -> Standing {
-        let Some(pending) = self.hosts.get(hostname) else { return Standing::Applied };
-        if pending.in_flight.is_some() {
-            return Standing::Pending(Duration::ZERO);
-        }
-        if matches!(self.gate, Gate::Closed { why: Closed::Auth, .. }) || pending.refused.is_some_and(|no| no >= number)
-        {
-            return Standing::Refused;
-        }
-        Standing::Pending(pending.due.max(self.opens_at()))
-    }
-}
-
-/// A pause that doubles with each attempt, with full jitter: somewhere between a second and the doubled time.
-fn pause(attempt: u32, dice: u64) -> Duration {
-    let longest = doubling((SHORTEST_PAUSE, LONGEST_PAUSE), attempt);
-    let spread = longest.saturating_sub(SHORTEST_PAUSE).as_millis();
-    let spread = u64::try_from(spread).unwrap_or(u64::MAX);
-    SHORTEST_PAUSE + Duration::from_millis(dice % (spread + 1))
-}
-
-/// `first`, doubled `times` times, at most `longest`.
-fn doubling((first, longest): (Duration, Duration), times: u32) -> Duration {
-    first.saturating_mul(1 << times.min(16)).min(longest)
-}
-
-/// All lanes. See the module.
+/// All lanes and accounts. See the module.
 #[derive(Debug, Default)]
 pub struct Reconcile {
     lanes: BTreeMap<Arc<str>, Lane>,
+    accounts: BTreeMap<u64, Account>,
+    clock: FedClock,
 }
 
 impl Reconcile {
@@ -420,30 +240,36 @@ impl Reconcile {
         Self::default()
     }
 
-    /// Takes a new list of providers. What waits for one that vanished is dropped, as is what `keeps` no longer sends
-    /// there. Closed gates open and refused hosts are tried again, since the operator may just have cured it; only
-    /// a provider that asked for patience keeps its time.
-    pub fn configure(&mut self, providers: &[Arc<str>], now: Now, keeps: impl Fn(&str, &Hostname) -> bool) {
+    /// Takes a new list of providers. What waits for one that vanished is dropped, as is what no longer goes there:
+    /// `zone_of` names the zone that sends a host to a provider, if any. Closed gates open and refused hosts are tried
+    /// again, since the operator may just have cured it; only a provider that asked for patience keeps its time.
+    pub fn configure(
+        &mut self,
+        lanes: &[LaneSettings],
+        now: Now,
+        zone_of: impl Fn(&str, &Hostname) -> Option<Hostname>,
+    ) {
+        for lane in self.lanes.values_mut() {
+            lane.is_gone = true;
+        }
+        let mut budgets: BTreeMap<u64, Budget> = BTreeMap::new();
+        for settings in lanes {
+            let LaneSettings { provider, account, budget, hosts_at_once } = settings;
+            let all = budgets.entry(*account).or_default();
+            *all = all.and(budget);
+            let new = || Lane::new(*account, *hosts_at_once);
+            let lane = self.lanes.entry(Arc::clone(provider)).or_insert_with(new);
+            (lane.account, lane.hosts_at_once, lane.is_gone) = (*account, *hosts_at_once, false);
+        }
         for (name, lane) in &mut self.lanes {
-            lane.is_gone = !providers.contains(name);
-            lane.down_in_a_row = 0;
-            if !matches!(lane.gate, Gate::Closed { why: Closed::Rate, .. }) {
-                lane.gate = Gate::Open;
-            }
-            lane.queue.clear();
-            let is_gone = lane.is_gone;
-            lane.hosts.retain(|hostname, pending| pending.in_flight.is_some() || (!is_gone && keeps(name, hostname)));
-            for (hostname, pending) in &mut lane.hosts {
-                pending.refused = None;
-                if pending.in_flight.is_none() {
-                    pending.due = now.uptime;
-                    lane.queue.insert((pending.due, hostname.clone()));
-                }
-            }
+            lane.reload(|hostname| zone_of(name, hostname), now.uptime);
         }
         self.lanes.retain(|_, lane| !lane.is_gone || lane.in_flight > 0);
-        for name in providers {
-            self.lanes.entry(Arc::clone(name)).or_insert_with(Lane::new);
+        self.accounts.retain(|id, account| budgets.contains_key(id) || !account.is_idle());
+        for (id, budget) in budgets {
+            let account = self.accounts.entry(id).or_insert_with(|| Account::new(budget.clone(), &self.clock));
+            account.set_budget(budget, &self.clock);
+            account.gate.give_another_chance();
         }
     }
 
@@ -454,45 +280,133 @@ impl Reconcile {
         }
     }
 
-    /// The next push to make now; ask until nothing comes. Whoever takes it owes an [`Self::ended`].
+    /// The next push to make now, its first call paid for; ask until nothing comes. Whoever takes it owes an
+    /// [`Self::ended`].
     #[must_use]
     pub fn next(&mut self, now: Now) -> Option<Push> {
-        self.lanes
-            .iter_mut()
-            .filter(|(_, lane)| !lane.is_gone)
-            .find_map(|(provider, lane)| lane.next(provider, now.uptime))
+        for (id, account) in &mut self.accounts {
+            if !account.has_room() || now.uptime < account.ready_at() {
+                continue;
+            }
+            let heads = lanes_of(&self.lanes, *id).filter_map(|(name, lane)| {
+                let (due, zone) = lane_head(lane, account)?;
+                Some((due, name, zone))
+            });
+            let Some((due, provider, zone)) = heads.min() else { continue };
+            if due > now.uptime {
+                continue;
+            }
+            let (provider, zone) = (Arc::clone(provider), zone.clone());
+            let Some(lane) = self.lanes.get_mut(&provider) else { continue };
+            let (names, calls) = lane.company(&zone, now.uptime);
+            if names.is_empty() || !account.pay_first(calls, now) {
+                continue;
+            }
+            let push = Push {
+                items: lane.start(names),
+                provider,
+                zone,
+                account: *id,
+                is_probe: account.gate.is_closed(),
+                holds_zone: lane.is_batching(),
+                promised: calls - 1,
+            };
+            account.started(&push);
+            return Some(push);
+        }
+        None
     }
 
     /// The uptime at which [`Self::next`] may have something again; `None`: not before another call of ours.
     #[must_use]
     pub fn wake_at(&self) -> Option<Duration> {
-        let ready = |lane: &Lane| lane.queue.first().map(|(due, _)| (*due).max(lane.opens_at()));
-        self.lanes.values().filter(|lane| !lane.is_gone && lane.has_room()).filter_map(ready).min()
+        let wakes = self.accounts.iter().filter(|(_, account)| account.has_room()).flat_map(|(id, account)| {
+            let heads = lanes_of(&self.lanes, *id).filter_map(|(_, lane)| lane_head(lane, account));
+            heads.map(|(due, _)| due.max(account.ready_at()))
+        });
+        wakes.min()
     }
 
-    /// Takes the end of a push. `dice` is any random number.
-    pub fn ended(&mut self, provider: &str, hostname: &Hostname, end: &End, now: Now, dice: u64) {
-        let Some(lane) = self.lanes.get_mut(provider) else { return };
-        lane.ended(hostname, end, now.uptime, dice);
+    /// Pays one more call of a conversation with this provider.
+    ///
+    /// # Errors
+    /// How long until the budget holds one. Whoever would have to wait longer than [`Self::patience`] for it gives the
+    /// conversation up as [`End::Unaffordable`].
+    pub fn permit(&mut self, provider: &str, now: Now) -> Result<(), Duration> {
+        let Some(lane) = self.lanes.get(provider) else { return Ok(()) };
+        self.accounts.get_mut(&lane.account).map_or(Ok(()), |account| account.pay_next(now))
+    }
+
+    /// How long a conversation with this provider waits for its next call.
+    #[must_use]
+    pub fn patience(&self, provider: &str) -> Duration {
+        self.account_of(provider).map_or(Duration::ZERO, Account::patience)
+    }
+
+    /// For how long nothing goes to this provider, as far as is known: its gate is closed, or the budget is spent.
+    #[must_use]
+    pub fn blocked_for(&self, provider: &str, now: Now) -> Option<Duration> {
+        let wait = self.account_of(provider)?.blocked_for(now);
+        (!wait.is_zero()).then_some(wait)
+    }
+
+    /// Takes the ends of a push, one for each of its hosts, in order; a host without one counts as unconfirmed.
+    /// `dice` is any random number.
+    pub fn ended(&mut self, push: &Push, ends: &[End], now: Now, dice: u64) {
+        let unheard = End::Unconfirmed { class: Class::Bug, retry_after: None, maybe_written: true };
+        let all = ends.iter().copied().chain(std::iter::repeat(unheard));
+        let ends: Vec<End> = all.take(push.items.len()).collect();
+        let Some(lane) = self.lanes.get_mut(&push.provider) else { return };
+        lane.ended(push, &ends, now.uptime, dice);
         if lane.is_gone && lane.in_flight == 0 {
-            self.lanes.remove(provider);
+            self.lanes.remove(&push.provider);
+        }
+        let is_used = self.lanes.values().any(|lane| lane.account == push.account);
+        if let Some(account) = self.accounts.get_mut(&push.account) {
+            account.ended(push);
+            account.gate.judge(&ends, push.is_probe, now.uptime, dice);
+            if account.is_idle() && !is_used {
+                self.accounts.remove(&push.account);
+            }
+        }
+    }
+
+    /// Takes the end of a reading: it says nothing about any host's push, and all about the account.
+    pub fn looked(&mut self, provider: &str, end: End, now: Now, dice: u64) {
+        let Some(lane) = self.lanes.get(provider) else { return };
+        if let Some(account) = self.accounts.get_mut(&lane.account) {
+            account.gate.judge(&[end], false, now.uptime, dice);
         }
     }
 
     /// Where the update with this number stands.
     #[must_use]
-    pub fn standing(&self, provider: &str, hostname: &Hostname, number: u64) -> Standing {
-        self.lanes.get(provider).map_or(Standing::Applied, |lane| lane.standing(hostname, number))
+    pub fn standing(&self, provider: &str, hostname: &Hostname, number: u64, now: Now) -> Standing {
+        let Some((pending, account)) = self.pending_of(provider, hostname) else { return Standing::Applied };
+        if pending.in_flight.is_some() {
+            Standing::Pending(Duration::ZERO)
+        } else if account.gate.is_credential_refused() || pending.refused.is_some_and(|no| no >= number) {
+            Standing::Refused
+        } else {
+            Standing::Pending(pending.due.max(account.next_start(now)))
+        }
     }
 
     /// What waits for a host at a provider; `None` when nothing does.
     #[must_use]
-    pub fn waiting(&self, provider: &str, hostname: &Hostname) -> Option<Waiting> {
-        let lane = self.lanes.get(provider)?;
-        let pending = lane.hosts.get(hostname)?;
+    pub fn waiting(&self, provider: &str, hostname: &Hostname, now: Now) -> Option<Waiting> {
+        let (pending, account) = self.pending_of(provider, hostname)?;
         let is_in_flight = pending.in_flight.is_some();
-        let next_try = (!is_in_flight).then(|| pending.due.max(lane.opens_at()));
+        let next_try = (!is_in_flight).then(|| pending.due.max(account.next_start(now)));
         Some(Waiting { attempts: pending.attempts, is_in_flight, next_try })
+    }
+
+    /// What may stand at the provider beside what it confirmed last and what is desired now: whoever records a newer
+    /// update has to remember it, should the process die before the next confirmation.
+    #[must_use]
+    pub fn overtaken(&self, provider: &str, hostname: &Hostname) -> Vec<AddressSet> {
+        let Some((pending, _)) = self.pending_of(provider, hostname) else { return Vec::new() };
+        pending.overtaken()
     }
 
     /// How many pushes are on their way, to all providers.
@@ -506,7 +420,30 @@ impl Reconcile {
     pub fn pending(&self) -> usize {
         self.lanes.values().map(|lane| lane.hosts.len()).sum()
     }
+
+    fn account_of(&self, provider: &str) -> Option<&Account> {
+        self.accounts.get(&self.lanes.get(provider)?.account)
+    }
+
+    fn pending_of(&self, provider: &str, hostname: &Hostname) -> Option<(&Pending, &Account)> {
+        let lane = self.lanes.get(provider)?;
+        Some((lane.hosts.get(hostname)?, self.accounts.get(&lane.account)?))
+    }
 }
 
+/// The lanes of one account that are still configured.
+fn lanes_of(lanes: &BTreeMap<Arc<str>, Lane>, account: u64) -> impl Iterator<Item = (&Arc<str>, &Lane)> {
+    lanes.iter().filter(move |(_, lane)| lane.account == account && !lane.is_gone)
+}
+
+/// When the first host of a lane is due that its account's pushes in flight let go, and its zone.
+fn lane_head<'a>(lane: &'a Lane, account: &Account) -> Option<(Duration, &'a Hostname)> {
+    lane.head(|zone| lane.is_batching() && account.is_busy_with(zone))
+}
+
+#[cfg(test)]
+mod dice;
+#[cfg(test)]
+mod simulation;
 #[cfg(test)]
 mod tests;

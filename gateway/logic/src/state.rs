@@ -45,6 +45,21 @@ pub struct Applied {
     pub ttl: u32,
     /// Zone and record ids, in the provider's own words, so that the next change costs one call.
     pub remembered: Option<Box<str>>,
+    /// What later pushes without a known end tried to publish: any of it may stand there instead of `addresses`. The
+    /// next confirmation clears it.
+    pub doubted: Vec<AddressSet>,
+}
+
+impl Applied {
+    /// Of pushes without a known end, so many are remembered per host; a router that dials in anew while a provider
+    /// lies down for hours makes a new one each time.
+    pub const MOST_DOUBTED: usize = 32;
+
+    /// Whether the provider may publish something else than it confirmed.
+    #[must_use]
+    pub fn is_doubted(&self) -> bool {
+        !self.doubted.is_empty()
+    }
 }
 
 /// Automatic updates of the host are suspended; how long, and what comes after, is told in [`crate::hold`].
@@ -114,11 +129,11 @@ impl HostState {
         self.applied.iter().find(|applied| &*applied.provider == provider)
     }
 
-    /// Whether `provider` publishes what is desired.
+    /// Whether `provider` publishes what is desired, for certain.
     #[must_use]
     pub fn is_applied_by(&self, provider: &str) -> bool {
         match self.applied_by(provider) {
-            Some(applied) => applied.addresses == self.desired,
+            Some(applied) => applied.addresses == self.desired && !applied.is_doubted(),
             None => self.desired.is_empty(),
         }
     }
@@ -129,6 +144,24 @@ impl HostState {
             Some(known) => *known = applied,
             None => self.applied.push(applied),
         }
+    }
+
+    /// Remembers that `provider` may publish these addresses, which it has not confirmed. `false`: it was known, or
+    /// they are what it confirmed.
+    pub fn doubt(&mut self, provider: &str, addresses: AddressSet) -> bool {
+        let index = self.applied.iter().position(|applied| &*applied.provider == provider).unwrap_or_else(|| {
+            self.applied.push(Applied { provider: provider.into(), ..Applied::default() });
+            self.applied.len() - 1
+        });
+        let Applied { addresses: confirmed, doubted, .. } = &mut self.applied[index];
+        if *confirmed == addresses || doubted.contains(&addresses) {
+            return false;
+        }
+        if doubted.len() == Applied::MOST_DOUBTED {
+            doubted.remove(0);
+        }
+        doubted.push(addresses);
+        true
     }
 }
 
@@ -144,5 +177,25 @@ mod tests {
         assert!(!state.is_applied_by("cloud"));
         state.set_applied(Applied { provider: "cloud".into(), addresses: state.desired, ..Applied::default() });
         assert!(state.is_applied_by("cloud"));
+    }
+
+    #[test]
+    fn a_doubt_lasts_until_the_next_confirmation() {
+        let old = AddressSet { v4: Some([192, 0, 2, 1].into()), v6: None };
+        let new = AddressSet { v4: Some([192, 0, 2, 2].into()), v6: None };
+        let confirmed = Applied { provider: "cloud".into(), addresses: old, ..Applied::default() };
+        let mut state = HostState { desired: old, ..HostState::default() };
+        state.set_applied(confirmed.clone());
+        assert!(state.doubt("cloud", new) && !state.doubt("cloud", new));
+        assert!(!state.is_applied_by("cloud"), "the old address was confirmed, and the new one may stand there");
+        state.set_applied(confirmed);
+        assert!(state.is_applied_by("cloud"));
+        // A host of which nothing was ever confirmed can be doubted as well.
+        state = HostState::default();
+        assert!(state.doubt("cloud", new) && !state.is_applied_by("cloud"));
+        for last in 0..100 {
+            state.doubt("cloud", AddressSet { v4: Some([192, 0, 2, last].into()), v6: None });
+        }
+        assert_eq!(state.applied_by("cloud").unwrap().doubted.len(), Applied::MOST_DOUBTED);
     }
 }

@@ -4,14 +4,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nicgate_protocol::{DeviceId, Secret};
+use nicgate_protocol::{DeviceId, Hostname, Secret};
 
 use super::file::{Section, quote};
 use super::nearest::{enumerate, nearest};
 use super::reading::{At, Once, Span};
 use super::secrets::{self, Home};
 use crate::provider::send::Sender;
-use crate::provider::{COMMON_KEYS, Drift, KINDS, Key, Kind, ProviderSettings, Setting, Shape};
+use crate::provider::{COMMON_KEYS, Drift, KINDS, Key, Kind, Provider, ProviderSettings, Setting, Shape};
 
 /// Kinds that people ask for by name. Those not in [`KINDS`] are no slip of the pen, and are answered as such.
 const PLANNED: &[&str] = &[
@@ -156,10 +156,14 @@ fn read_settings(mut section: Section<'_>, name: &str, kind: &'static dyn Kind) 
         is_complete &= found.is_some() || !is_written && !key.is_required;
         spans.extend(found.map(|span| (key.name, span)));
     }
-    if is_complete && let Err(bad) = kind.open(&settings) {
-        match spans.into_iter().find(|(key, _)| *key == bad.key) {
-            Some((key, span)) => reading.mistake(&span, format!("{key} cannot be used"), bad.why),
-            None => reading.missing(section.span(), format!("{} cannot be used", bad.key), bad.why),
+    if is_complete {
+        match kind.open(&settings) {
+            Ok(provider) if settings.drift.is_some() => warn_of_blindness(&section, &*provider),
+            Ok(_) => {}
+            Err(bad) => match spans.into_iter().find(|(key, _)| *key == bad.key) {
+                Some((key, span)) => reading.mistake(&span, format!("{key} cannot be used"), bad.why),
+                None => reading.missing(section.span(), format!("{} cannot be used", bad.key), bad.why),
+            },
         }
     }
     section.finish(true);
@@ -175,6 +179,15 @@ fn take_drift(section: &mut Section<'_>) -> Option<Drift> {
         section.reading.warn(Some(&span), "drift_every without drift does nothing", "write drift = \"report\"");
     }
     Some(Drift { every, repairs: repairs?.value })
+}
+
+/// Warns of a provider that is to be watched and cannot be read.
+fn warn_of_blindness(section: &Section<'_>, provider: &dyn Provider) {
+    let Ok(any) = Hostname::parse("example.com") else { return };
+    if provider.look(&any, &any).is_none() {
+        let found = "drift cannot be looked for: this type of provider shows nothing without changing it";
+        section.reading.warn(section.value_span("drift").as_ref(), found, "leave drift out");
+    }
 }
 
 /// The certificate authorities that are trusted instead of the public ones.
@@ -255,7 +268,7 @@ mod tests {
     use super::super::reading::Reading;
     use super::super::report::Source;
     use super::*;
-    use crate::provider::{BadSetting, Provider};
+    use crate::provider::BadSetting;
 
     /// A kind with a key of every shape, which takes no answer but 42.
     struct Every;

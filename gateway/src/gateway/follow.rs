@@ -117,6 +117,15 @@ impl Ledger for Store {
         Box::pin(Self::confirm(self, hostname, applied))
     }
 
+    fn doubt<'a>(
+        &'a self,
+        hostname: &'a Hostname,
+        provider: &'a str,
+        addresses: AddressSet,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        Box::pin(Self::doubt(self, hostname, provider, addresses))
+    }
+
     fn for_each_host(&self, visit: &mut dyn FnMut(&Hostname, &HostState)) {
         Self::for_each_host(self, visit);
     }

@@ -371,7 +371,7 @@ impl Conversation {
             Meaning::NoZone | Meaning::NoRecord => Class::NoZone,
             Meaning::Forbidden if self.is_proved => Class::Denied,
             Meaning::Forbidden => Class::Auth,
-            Meaning::Exists => Class::Invalid,
+            Meaning::Exists | Meaning::LowTtl => Class::Invalid,
         };
         if class == Class::NoZone {
             trouble.text = format!("this credential sees no zone named {} ({})", self.zone, trouble.text).into();

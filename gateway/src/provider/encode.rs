@@ -113,6 +113,21 @@ pub(crate) fn absolute(name: &str, zone: &Hostname) -> String {
     }
 }
 
+/// A number or a text of an answer, as text: APIs write ids and TTLs either way.
+pub(crate) fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::Number(number) => Some(number.to_string()),
+        Value::String(text) => Some(text.clone()),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// Whether a text may stand in a path as an id.
+pub(crate) fn is_id(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    !text.is_empty() && text.len() <= 64 && text.bytes().all(is_plain)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,5 +154,13 @@ mod tests {
         }
         assert_eq!(absolute("", &zone), "home.test");
         assert_eq!(absolute("nas.home.test.", &zone), "nas.home.test");
+    }
+
+    #[test]
+    fn scalars_are_text_and_ids_are_plain() {
+        assert_eq!(scalar(&7.into()).as_deref(), Some("7"));
+        assert_eq!(scalar(&"7".into()).as_deref(), Some("7"));
+        assert_eq!((scalar(&Value::Null), scalar(&true.into())), (None, None));
+        assert!(is_id("rec_0a-9") && !is_id("") && !is_id("..") && !is_id("a/b") && !is_id(&"a".repeat(65)));
     }
 }

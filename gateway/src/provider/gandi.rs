@@ -2,6 +2,10 @@
 //!
 //! Records of one name and type are one set; `PUT` replaces it. There are no ids, so a change is one call also after
 //! everything was forgotten but what stood there.
+//!
+//! Both families at once, or several names, would take a `PUT` on the name or on the whole domain. Either removes all
+//! records that it does not name, those of other types and those made since the last look included, so it is not used:
+//! each family costs a call.
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -18,8 +22,8 @@ use super::trouble::{Meaning, Trouble, read_json};
 use super::{Answer, BadSetting, Budget, Class, HttpCall, Key, Kind, Provider, ProviderSettings, Window, base_url};
 
 const DEFAULT_ENDPOINT: &str = "https://api.gandi.net/v5/livedns";
-/// 300 calls a minute (api.gandi.net/docs/reference).
-const BUDGET: Budget = Budget::of(&[Window::new(300, 60)]);
+/// 1,000 calls a minute from one address (api.gandi.net/docs/reference, Rate limit).
+const BUDGET: Budget = Budget::of(&[Window::new(1000, 60)]);
 
 const TOKEN: &str = "token";
 const KEYS: &[Key] =
@@ -82,7 +86,9 @@ impl Api for Account {
 
     fn cure(&self, class: Class) -> &'static str {
         match class {
-            Class::Auth => "; check token: is it whole, and not expired?",
+            Class::Auth => {
+                "; check token: is it a personal access token, whole, and not expired? Gandi's always expire"
+            }
             Class::Denied => "; give the token the right to manage the technical configuration of this domain",
             Class::NoZone => "; the domain must use LiveDNS and belong to the organization of the token",
             Class::Invalid | Class::Quota | Class::Rate | Class::Busy | Class::Down | Class::Bug => "",
@@ -99,17 +105,19 @@ impl Api for Account {
 
     fn looked(&self, ask: &Ask<'_>, _at: &Spot<'_>, answer: &Answer) -> Result<Page, Trouble> {
         let body = read_json(answer, explain)?;
-        let sets = body.as_array().ok_or_else(|| Trouble::unknown("the list of records cannot be read"))?;
+        let unreadable = || Trouble::unknown("the list of records cannot be read");
+        let sets = body.as_array().ok_or_else(unreadable)?;
         let mut page = Page::default();
         for set in sets {
             let (Some(name), Some(kind)) = (set["rrset_name"].as_str(), set["rrset_type"].as_str()) else {
-                return Err(Trouble::unknown("the list of records cannot be read"));
+                return Err(unreadable());
             };
             let name = absolute(name, ask.zone);
-            if matches!(kind, "CNAME" | "ALIAS") {
-                page.obstacles.push((name.clone(), format!("the name has a {kind} record")));
+            match kind {
+                "A" | "AAAA" => page.records.extend(records(set, &name, kind).ok_or_else(unreadable)?),
+                "ALIAS" | "CNAME" => page.obstacles.push((name, format!("the name has a {kind} record"))),
+                _ => {}
             }
-            page.records.extend(records(set, &name, kind));
         }
         Ok(page)
     }
@@ -136,19 +144,23 @@ impl Api for Account {
     }
 }
 
-/// The addresses of a set.
-fn records(set: &Value, name: &str, kind: &str) -> Vec<Record> {
-    let ttl = set["rrset_ttl"].as_u64().and_then(|ttl| u32::try_from(ttl).ok()).unwrap_or(0);
-    let values = set["rrset_values"].as_array().into_iter().flatten();
-    let addresses = values.filter_map(|value| value.as_str()?.parse::<IpAddr>().ok());
-    let fitting = addresses.filter(|address| Family::of(*address).record_type() == kind);
-    let known = Known { ttl, ..Known::default() };
-    fitting.map(|address| Record { name: name.to_owned(), address, known: known.clone() }).collect()
+/// The addresses of a set. One that cannot be read would be lost with the next write, so then there are none.
+fn records(set: &Value, name: &str, kind: &str) -> Option<Vec<Record>> {
+    let known = Known { ttl: u32::try_from(set["rrset_ttl"].as_u64()?).ok()?, ..Known::default() };
+    let record = |value: &Value| {
+        let address = value.as_str()?.parse::<IpAddr>().ok()?;
+        let record = Record { name: name.to_owned(), address, known: known.clone() };
+        (Family::of(address).record_type() == kind).then_some(record)
+    };
+    set["rrset_values"].as_array()?.iter().map(record).collect()
 }
 
-/// `{"code": 404, "message": "…", "object": "dns-record", "cause": "Not Found"}`.
+/// `{"code": 404, "message": "…", "object": "dns-record", "cause": "Not Found"}`, sometimes with `errors`:
+/// `[{"location": "body", "name": "rrset_ttl", "description": "…"}]`.
 fn explain(status: u16, body: &Value) -> Option<Trouble> {
-    let text = body["message"].as_str()?;
+    let field = |field: &Value| Some(format!("; {}: {}", field["name"].as_str()?, field["description"].as_str()?));
+    let fields: String = body["errors"].as_array().into_iter().flatten().filter_map(field).collect();
+    let text = &format!("{}{fields}", body["message"].as_str()?);
     let code = body["cause"].as_str().unwrap_or("error");
     Some(match (status, body["object"].as_str()) {
         (404, Some(object)) if object.contains("record") => Trouble::new(Meaning::NoRecord, code, text),
@@ -160,7 +172,7 @@ fn explain(status: u16, body: &Value) -> Option<Trouble> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provider::play::{self, assert_refused, host, host_after, play};
+    use crate::provider::play::{self, assert_refused, assert_unconfirmed, host, host_after, play};
     use crate::provider::{HostJob, Outcome};
 
     fn one(host: HostJob, script: &[(&str, (u16, &str))]) -> Outcome {
@@ -216,6 +228,14 @@ mod tests {
     }
 
     #[test]
+    fn a_value_that_cannot_be_read_is_not_lost_by_a_write() {
+        let sets =
+            r#"[{"rrset_name": "nas", "rrset_ttl": 300, "rrset_type": "A", "rrset_values": ["192.0.2.1", "192.0.2"]}]"#;
+        let forgotten = host_after("nas.home.test", "192.0.2.1", "", "192.0.2.2");
+        assert_unconfirmed(&one(forgotten, &[(LOOK, (200, sets))]), Class::Bug, false);
+    }
+
+    #[test]
     fn refusals_are_told_apart() {
         let no_zone = r#"{"code": 404, "message": "Unknown domain", "object": "dns-zone", "cause": "Not Found"}"#;
         for (answer, class, word) in [
@@ -239,9 +259,14 @@ mod tests {
         ] {
             assert_refused(&one(host("nas.home.test", "192.0.2.1"), &[(LOOK, answer)]), class, word);
         }
+        let wrong = r#"{"code": 400, "message": "The request could not be understood", "object": "HTTPBadRequest", "cause": "Bad Request",
+            "errors": [{"location": "body", "name": "rrset_ttl", "description": "299 is less than minimum value 300"}]}"#;
+        let put = r#"PUT /domains/home.test/records/nas/A {"rrset_ttl":300,"rrset_values":["192.0.2.1"]}"#;
+        let outcome = one(host("nas.home.test", "192.0.2.1"), &[(LOOK, NONE), (put, (400, wrong))]);
+        assert_refused(&outcome, Class::Invalid, "rrset_ttl: 299");
+        // As recorded in 2020.
         let missing =
             r#"{"code": 404, "message": "Can't find the DNS record", "object": "dns-record", "cause": "Not Found"}"#;
-        let put = r#"PUT /domains/home.test/records/nas/A {"rrset_ttl":300,"rrset_values":["192.0.2.1"]}"#;
         let outcome = one(host("nas.home.test", "192.0.2.1"), &[(LOOK, (404, missing)), (put, MADE)]);
         assert!(matches!(outcome, Outcome::Confirmed { .. }), "{outcome:?}");
     }

@@ -34,6 +34,7 @@ mod play;
 mod records;
 pub mod send;
 mod service;
+mod sign;
 mod trouble;
 
 /// Writes both the modules and the list of kinds. `cargo fmt` does not enter modules named in a macro: a format check
@@ -47,7 +48,44 @@ macro_rules! providers {
     };
 }
 
-providers! { cloudflare, duckdns, dyndns2, dynu, dynv6, embedded, gandi, namecheap, noip, webhook }
+providers! {
+    alidns,
+    baidu,
+    bunny,
+    cloudflare,
+    desec,
+    digitalocean,
+    dnspod,
+    duckdns,
+    dyndns2,
+    dynu,
+    dynv6,
+    embedded,
+    gandi,
+    gcore,
+    godaddy,
+    hetzner,
+    huaweicloud,
+    inwx,
+    ionos,
+    linode,
+    namecheap,
+    namecom,
+    namesilo,
+    netcup,
+    noip,
+    ovh,
+    porkbun,
+    powerdns,
+    rfc2136,
+    route53,
+    scaleway,
+    spaceship,
+    vercel,
+    volcengine,
+    vultr,
+    webhook,
+}
 
 /// The kind with this word after `type =`.
 #[must_use]

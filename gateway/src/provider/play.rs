@@ -31,8 +31,13 @@ pub(crate) fn host(hostname: &str, wanted: &str) -> HostJob {
 
 /// A host of which this provider confirmed something before.
 pub(crate) fn host_after(hostname: &str, before: &str, remembered: &str, wanted: &str) -> HostJob {
-    let applied =
-        Applied { provider: "cloud".into(), addresses: set(before), ttl: 60, remembered: Some(remembered.into()) };
+    let applied = Applied {
+        provider: "cloud".into(),
+        addresses: set(before),
+        ttl: 60,
+        remembered: Some(remembered.into()),
+        ..Applied::default()
+    };
     HostJob { before: Some(applied), ..host(hostname, wanted) }
 }
 

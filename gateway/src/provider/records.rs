@@ -58,11 +58,28 @@ pub(crate) trait Api: Send + Sync {
         true
     }
 
+    /// Whether address and TTL of a record are changed by calls of their own. A change whose [`Change::new_ttl`] is
+    /// there is then one of the TTL alone.
+    fn changes_ttl_apart(&self) -> bool {
+        false
+    }
+
     /// The TTL that a change has to ask for: `asked` is what the configuration wants, `standing` what the record has.
     fn ttl_for(&self, standing: Option<&Known>, asked: Option<u32>) -> Option<u32> {
         let (least, most) = (*self.ttls().start(), *self.ttls().end());
         let asked = asked.map(|ttl| ttl.clamp(least, most));
         asked.filter(|ttl| standing.is_none_or(|known| known.ttl != *ttl))
+    }
+
+    /// The least TTL of a zone, in seconds, where it depends on the zone's plan rather than on the API; its id tells.
+    fn least_ttl(&self, _zone_id: &str) -> u32 {
+        0
+    }
+
+    /// What the zone's id is to be after [`Meaning::LowTtl`]: one with a greater [`Self::least_ttl`]. `None`: there is
+    /// none, and the change is refused.
+    fn after_low_ttl(&self, _zone_id: &str) -> Option<String> {
+        None
     }
 
     /// Whether a record is as the configuration wants it, apart from address and TTL.
@@ -81,6 +98,19 @@ pub(crate) trait Api: Send + Sync {
     /// When it gives nothing.
     fn logged_in(&self, _answer: &Answer) -> Result<String, Trouble> {
         Ok(String::new())
+    }
+
+    /// A further call without which the session does not count, such as one with a second factor.
+    fn unlock(&self, _ask: &Ask<'_>) -> Option<HttpCall> {
+        None
+    }
+
+    /// What the answer to [`Self::unlock`] says.
+    ///
+    /// # Errors
+    /// When the session stays locked.
+    fn unlocked(&self, _ask: &Ask<'_>, _answer: &Answer) -> Result<(), Trouble> {
+        Ok(())
     }
 
     /// The id of the zone, where the operator configured it.
@@ -132,6 +162,11 @@ pub(crate) trait Api: Send + Sync {
     fn finished(&self, _answer: &Answer) -> Result<(), Trouble> {
         Ok(())
     }
+
+    /// Whether [`Self::finish`] is a publication, without which nothing counts. Nobody minds how a logout ends.
+    fn is_publication(&self) -> bool {
+        true
+    }
 }
 
 /// How much one look shows.
@@ -154,6 +189,8 @@ pub(crate) struct Spot<'a> {
     pub(crate) family: Family,
     /// How much is to be seen.
     pub(crate) view: View,
+    /// Which page of it; `None`: the first.
+    pub(crate) page: Option<&'a str>,
 }
 
 /// What every call may need.
@@ -202,6 +239,14 @@ pub(crate) struct Record {
     pub(crate) address: IpAddr,
     /// The rest.
     pub(crate) known: Known,
+}
+
+impl Record {
+    /// Of a type and a value as an API writes them; `None` when it is no address record.
+    pub(crate) fn read(name: String, kind: &str, value: &str, known: Known) -> Option<Self> {
+        let address: IpAddr = value.trim().parse().ok()?;
+        (Family::of(address).record_type() == kind).then_some(Self { name, address, known })
+    }
 }
 
 /// What is known of a record besides its address, and remembered between changes.
@@ -284,6 +329,14 @@ impl Change {
         }
     }
 
+    /// The TTL that a record which is there already shall have from now on, in seconds.
+    pub(crate) fn new_ttl(&self) -> Option<u32> {
+        match &self.act {
+            Act::Alter { ttl, .. } => *ttl,
+            Act::Create { .. } | Act::Remove { .. } => None,
+        }
+    }
+
     /// The whole set after the change, for APIs that write sets.
     pub(crate) fn set(&self) -> Vec<IpAddr> {
         self.to().into_iter().chain(self.others.iter().copied()).collect()
@@ -363,6 +416,8 @@ enum Purpose {
 struct Host {
     job: super::HostJob,
     memory: Memory,
+    /// The least TTL of the zone, as far as it is known.
+    least_ttl: u32,
     /// The families still to be looked at.
     unseen: Vec<Family>,
     /// What was seen.
@@ -377,6 +432,11 @@ struct Host {
 }
 
 impl Host {
+    /// The TTL asked for, or the least that the zone takes.
+    fn asked_ttl(&self) -> Option<u32> {
+        self.job.ttl.map(|ttl| ttl.max(self.least_ttl))
+    }
+
     fn has_work(&self) -> bool {
         self.outcome.is_none() && (!self.is_planned || !self.changes.is_empty())
     }
@@ -391,6 +451,7 @@ enum Stage {
     Finish,
     LogIn,
     Look { host: usize, family: Family, view: View },
+    Unlock,
     Write { changes: Vec<Change> },
     Zone,
 }
@@ -406,6 +467,7 @@ struct Conversation {
     zone: Hostname,
     zone_id: Option<String>,
     session: Option<String>,
+    is_unlocked: bool,
     hosts: Vec<Host>,
     stage: Stage,
     /// The page that comes next, of zones or of records.
@@ -435,6 +497,7 @@ impl Conversation {
         let hosts = job.hosts.into_iter().map(|job| Host {
             job,
             memory: Memory::default(),
+            least_ttl: 0,
             unseen: Vec::new(),
             records: Vec::new(),
             obstacles: Vec::new(),
@@ -452,6 +515,7 @@ impl Conversation {
             configured: job.zone,
             zone_id: None,
             session: None,
+            is_unlocked: false,
             stage: Stage::Zone,
             page: None,
             is_proved: false,
@@ -486,7 +550,9 @@ impl Conversation {
                 self.zone_id = configured.map(str::to_owned);
             }
         }
+        let least_ttl = self.least_ttl();
         for host in &mut self.hosts {
+            host.least_ttl = least_ttl;
             plan::from_memory(&*self.api, host);
         }
         if self.purpose == Purpose::Look {
@@ -519,6 +585,11 @@ impl Conversation {
         }
     }
 
+    /// The least TTL of the zone, as far as it is known.
+    fn least_ttl(&self) -> u32 {
+        self.zone_id.as_deref().map_or(0, |id| self.api.least_ttl(id))
+    }
+
     /// The next call, or the end.
     fn ask_on(&mut self, moment: Moment) -> Step {
         if self.hosts.iter().any(Host::has_work) {
@@ -526,6 +597,12 @@ impl Conversation {
                 match self.api.log_in(moment) {
                     Some(call) => return self.send(Stage::LogIn, call),
                     None => self.session = Some(String::new()),
+                }
+            }
+            if !self.is_unlocked {
+                match self.api.unlock(&self.ask(moment)) {
+                    Some(call) => return self.send(Stage::Unlock, call),
+                    None => self.is_unlocked = true,
                 }
             }
             if self.zone_id.is_none() {
@@ -537,12 +614,14 @@ impl Conversation {
         }
         if let Some((host, family)) = self.unseen() {
             let view = self.api.view(self.hosts.iter().filter(|host| host.is_unseen()).count());
-            let at = Spot { hostname: &self.hosts[host].job.hostname, family, view };
+            let at = Spot { hostname: &self.hosts[host].job.hostname, family, view, page: self.page.as_deref() };
             let call = self.api.look(&self.ask(moment), &at, self.page.as_deref());
             return self.send(Stage::Look { host, family, view }, call);
         }
         if self.purpose == Purpose::Update {
+            let least_ttl = self.least_ttl();
             for host in self.hosts.iter_mut().filter(|host| host.outcome.is_none() && !host.is_planned) {
+                host.least_ttl = least_ttl;
                 plan::from_sight(&*self.api, host);
             }
             let changes = self.due();
@@ -606,12 +685,14 @@ impl Conversation {
         };
         let done = match &stage {
             Stage::LogIn => self.api.logged_in(&answer).map(|session| self.session = Some(session)),
+            Stage::Unlock => self.api.unlocked(&self.ask(moment), &answer).map(|()| self.is_unlocked = true),
             Stage::Zone => {
                 let found = self.api.zone_found(&self.ask(moment), &answer);
                 found.and_then(|found| self.zone_found(found))
             }
             Stage::Look { host, family, view } => {
-                let at = Spot { hostname: &self.hosts[*host].job.hostname, family: *family, view: *view };
+                let (hostname, page) = (&self.hosts[*host].job.hostname, self.page.as_deref());
+                let at = Spot { hostname, family: *family, view: *view, page };
                 let page = match self.api.looked(&self.ask(moment), &at, &answer) {
                     Err(trouble) if trouble.meaning == Meaning::NoRecord => Ok(Page::default()),
                     page => page,
@@ -711,6 +792,7 @@ impl Conversation {
         let is_remembered = self.zone_id.is_some() && !self.is_fresh && self.api.configured_zone().is_none();
         let class = match trouble.meaning {
             Meaning::Plain(class) => class,
+            Meaning::Forbidden if matches!(stage, Stage::LogIn | Stage::Unlock) => Class::Auth,
             // A remembered zone may be gone, or belong to the credential before: only a fresh search tells which.
             Meaning::Forbidden | Meaning::NoZone if may_ask_again && is_remembered => {
                 self.begin_zone();
@@ -720,12 +802,21 @@ impl Conversation {
             Meaning::NoRecord | Meaning::NoZone | Meaning::Exists if is_write && may_ask_again => {
                 return self.look_again(false);
             }
+            // The address counts for more than the TTL.
+            Meaning::LowTtl
+                if is_write
+                    && may_ask_again
+                    && let Some(id) = self.zone_id.as_deref().and_then(|id| self.api.after_low_ttl(id)) =>
+            {
+                self.zone_id = Some(id);
+                return self.look_again(false);
+            }
             // A credential that was good a moment ago is good, only not for this.
             Meaning::Forbidden if self.is_proved => Class::Denied,
             Meaning::Forbidden => Class::Auth,
             Meaning::NoZone | Meaning::NoRecord if !is_write => Class::NoZone,
             Meaning::NoZone | Meaning::NoRecord => Class::Busy,
-            Meaning::Exists => Class::Invalid,
+            Meaning::Exists | Meaning::LowTtl => Class::Invalid,
         };
         self.end_with(trouble, class, &stage);
     }
@@ -745,7 +836,9 @@ impl Conversation {
             Stage::Look { host, view: View::Family | View::Name, .. } => {
                 (0..self.hosts.len()).map(|index| index == *host).collect()
             }
-            Stage::Look { .. } | Stage::LogIn | Stage::Zone | Stage::Finish => vec![true; self.hosts.len()],
+            Stage::Look { .. } | Stage::LogIn | Stage::Unlock | Stage::Zone | Stage::Finish => {
+                vec![true; self.hosts.len()]
+            }
         };
         let is_own = matches!(class, Class::Denied | Class::Invalid | Class::Quota);
         let is_write = matches!(stage, Stage::Write { .. });
@@ -757,14 +850,20 @@ impl Conversation {
             }
         }
         self.page = None;
+        // Whoever did not hear us will not hear a farewell either.
+        let is_deaf = matches!(class, Class::Auth | Class::Rate | Class::Down | Class::Bug);
+        self.is_finished |= is_deaf && !self.has_written;
     }
 
     /// The last call failed. What was written before stands, but does not count without it.
     fn unfinished(&mut self, trouble: &Trouble) {
+        if !self.api.is_publication() {
+            return;
+        }
         let class = match trouble.meaning {
             Meaning::Plain(class) => class,
             Meaning::Forbidden => Class::Denied,
-            Meaning::NoRecord | Meaning::NoZone | Meaning::Exists => Class::Bug,
+            Meaning::NoRecord | Meaning::NoZone | Meaning::Exists | Meaning::LowTtl => Class::Bug,
         };
         let cure = self.api.cure(class);
         let is_unpublished = |host: &&mut Host| host.is_partly_written || !host.job.doubted.is_empty();
@@ -815,7 +914,8 @@ impl Conversation {
 }
 
 /// The TTL of a new record.
-fn ttl_of_new(api: &dyn Api, asked: Option<u32>) -> u32 {
+fn ttl_of_new(api: &dyn Api, host: &Host) -> u32 {
     let (least, most) = (*api.ttls().start(), *api.ttls().end());
-    api.ttl_for(None, asked).unwrap_or_else(|| DEFAULT_TTL.clamp(least, most))
+    let ttl = api.ttl_for(None, host.asked_ttl()).unwrap_or_else(|| DEFAULT_TTL.clamp(least, most));
+    ttl.max(host.least_ttl)
 }

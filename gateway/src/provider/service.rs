@@ -254,7 +254,7 @@ fn class_of(trouble: &Trouble) -> Class {
         Meaning::Plain(class) => class,
         Meaning::Forbidden => Class::Denied,
         Meaning::NoRecord | Meaning::NoZone => Class::NoZone,
-        Meaning::Exists => Class::Invalid,
+        Meaning::Exists | Meaning::LowTtl => Class::Invalid,
     }
 }
 

@@ -19,6 +19,8 @@ pub(crate) enum Meaning {
     Exists,
     /// The credential is not good for this: wrong, or good for other zones only.
     Forbidden,
+    /// The zone takes no TTL as low as that.
+    LowTtl,
     /// No such record, or an id that leads nowhere.
     NoRecord,
     /// No such zone, or an id that leads nowhere.
@@ -86,6 +88,12 @@ impl Trouble {
     /// The same, with the patience that the provider asked for in a form of its own.
     pub(crate) fn patient(self, retry_after: Option<Duration>) -> Self {
         Self { retry_after: retry_after.or(self.retry_after), ..self }
+    }
+
+    /// The same, where nothing but the zone can be missing.
+    pub(crate) fn about_zone(self) -> Self {
+        let meaning = if self.meaning == Meaning::NoRecord { Meaning::NoZone } else { self.meaning };
+        Self { meaning, ..self }
     }
 
     /// As the end of a conversation. `is_write`: the answer was to a write; `before`: an earlier part of the change was

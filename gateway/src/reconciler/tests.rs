@@ -7,7 +7,7 @@ use nicgate_protocol::Timestamp;
 use tokio::time::Instant;
 
 use super::*;
-use crate::provider::{Budget, Call, Heard, HttpCall, Step, Talk, kind};
+use crate::provider::{Budget, Call, Drift, Heard, HttpCall, Job, Moment, Outcome, Sight, Step, Talk, kind};
 
 /// A store in a map.
 #[derive(Default)]
@@ -27,6 +27,16 @@ impl Ledger for Book {
         Box::pin(std::future::ready(()))
     }
 
+    fn doubt<'a>(
+        &'a self,
+        hostname: &'a Hostname,
+        provider: &'a str,
+        addresses: AddressSet,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        self.0.lock().unwrap().get_mut(hostname).unwrap().doubt(provider, addresses);
+        Box::pin(std::future::ready(()))
+    }
+
     fn for_each_host(&self, visit: &mut dyn FnMut(&Hostname, &HostState)) {
         for (hostname, state) in &*self.0.lock().unwrap() {
             visit(hostname, state);
@@ -34,13 +44,20 @@ impl Ledger for Book {
     }
 }
 
-/// A provider that ends each conversation as it is told to, and confirms when it is told nothing.
+/// A provider that ends each conversation as it is told to, for all its hosts alike, and confirms when it is told
+/// nothing.
 #[derive(Default)]
 struct Told {
+    /// 0 for one.
+    hosts_at_once: usize,
     ends: Mutex<VecDeque<Outcome>>,
     jobs: Mutex<Vec<Job>>,
     /// Hosts for which it calls this URL first.
     calls_for: Mutex<BTreeMap<Hostname, String>>,
+    /// What a look sees, or how it ends.
+    seen: Mutex<Option<Result<Sight, Outcome>>>,
+    /// How often somebody looked.
+    looks: Mutex<usize>,
 }
 
 impl Told {
@@ -58,7 +75,17 @@ impl Provider for Told {
         self.jobs.lock().unwrap().push(job.clone());
         let remembered = Some("ids".into());
         let end = self.ends.lock().unwrap().pop_front().unwrap_or(Outcome::Confirmed { remembered, ttl: 60 });
-        Box::new(Ends { first: self.calls_for.lock().unwrap().get(&job.hosts[0].hostname).cloned(), end: Some(end) })
+        let first = self.calls_for.lock().unwrap().get(&job.hosts[0].hostname).cloned();
+        Box::new(Ends { first, ends: vec![end; job.hosts.len()] })
+    }
+
+    fn look(&self, _zone: &Hostname, _hostname: &Hostname) -> Option<Box<dyn Talk + Send>> {
+        *self.looks.lock().unwrap() += 1;
+        Some(Box::new(Sees(self.seen.lock().unwrap().clone()?)))
+    }
+
+    fn hosts_at_once(&self) -> usize {
+        self.hosts_at_once.max(1)
     }
 
     fn budget(&self) -> Budget {
@@ -66,9 +93,21 @@ impl Provider for Told {
     }
 }
 
+struct Sees(Result<Sight, Outcome>);
+
+impl Talk for Sees {
+    fn next(&mut self, _: Option<Heard>, _: Moment) -> Step {
+        match self.0.clone() {
+            Ok(sight) => Step::Seen(sight),
+            Err(outcome) => Step::Done(vec![outcome]),
+        }
+    }
+}
+
 struct Ends {
+    /// To call this URL, once.
     first: Option<String>,
-    end: Option<Outcome>,
+    ends: Vec<Outcome>,
 }
 
 impl Talk for Ends {
@@ -78,9 +117,9 @@ impl Talk for Ends {
             return Step::Send(Call::Http(HttpCall { method, url, headers, body: Bytes::new() }));
         }
         if let Some(Heard::Silence(silence)) = heard {
-            return Step::Done(vec![unconfirmed(Class::Down, &silence.why, None)]);
+            return Step::Done(vec![unconfirmed(Class::Down, &silence.why, None); self.ends.len()]);
         }
-        Step::Done(vec![self.end.take().unwrap()])
+        Step::Done(self.ends.clone())
     }
 }
 
@@ -100,6 +139,7 @@ struct Bench {
     one: Arc<Told>,
     two: Arc<Told>,
     events: Arc<Mutex<Vec<PushEvent>>>,
+    drifts: Arc<Mutex<Vec<DriftEvent>>>,
     policy: Arc<Policy>,
 }
 
@@ -117,31 +157,48 @@ fn policy(zones: &[(&str, &[&str])]) -> Arc<Policy> {
     Arc::new(Policy::new(zones.iter().map(zone).collect(), Vec::new(), Duration::ZERO))
 }
 
+fn upstream(account: u64, provider: Arc<dyn Provider>) -> Upstream {
+    let (sender, mask, budget) = (Sender::new().unwrap(), Arc::default(), Budget::default());
+    Upstream { provider, sender, mask, ttl: Some(120), account, budget, drift: None }
+}
+
 impl Bench {
     fn new() -> Self {
+        Self::with(Told::default())
+    }
+
+    fn with(one: Told) -> Self {
         let book = Arc::new(Book::default());
         let events = Arc::new(Mutex::new(Vec::new()));
         let (start, heard) = (Instant::now(), Arc::clone(&events));
+        let drifts = Arc::new(Mutex::new(Vec::new()));
+        let of_drift = Arc::clone(&drifts);
         let surroundings = Surroundings {
             now: Arc::new(move || Now { wall: Timestamp(0) + start.elapsed(), uptime: start.elapsed() }),
             dice: Arc::new(|| 0),
             report: Arc::new(move |event| heard.lock().unwrap().push(event)),
+            drifted: Arc::new(move |event| of_drift.lock().unwrap().push(event)),
         };
         let reconciler = Reconciler::new(Arc::clone(&book) as Arc<dyn Ledger>, Sender::new().unwrap(), surroundings);
         let policy = policy(&[("one.test", &["one"]), ("both.test", &["one", "two"]), ("lab.test", &["lab", "two"])]);
-        let bench =
-            Self { book, reconciler, one: Arc::default(), two: Arc::default(), events, policy: Arc::clone(&policy) };
+        let (one, two) = (Arc::new(one), Arc::default());
+        let bench = Self { book, reconciler, one, two, events, drifts, policy: Arc::clone(&policy) };
         bench.reconciler.adopt(policy, bench.upstreams());
         bench
     }
 
+    /// Gives provider "one" another account or budget.
+    fn change_one(&self, change: impl FnOnce(&mut Upstream)) {
+        let mut upstreams = self.upstreams();
+        change(upstreams.get_mut("one").unwrap());
+        self.reconciler.adopt(Arc::clone(&self.policy), upstreams);
+    }
+
     fn upstreams(&self) -> HashMap<Arc<str>, Upstream> {
-        let upstream =
-            |provider| Upstream { provider, sender: Sender::new().unwrap(), mask: Arc::default(), ttl: Some(120) };
         HashMap::from([
-            (Arc::from("one"), upstream(Arc::clone(&self.one) as Arc<dyn Provider>)),
-            (Arc::from("two"), upstream(Arc::clone(&self.two) as Arc<dyn Provider>)),
-            (Arc::from("lab"), upstream(ProviderSettings::new("lab", kind("embedded").unwrap()).open().unwrap())),
+            (Arc::from("one"), upstream(1, Arc::clone(&self.one) as Arc<dyn Provider>)),
+            (Arc::from("two"), upstream(2, Arc::clone(&self.two) as Arc<dyn Provider>)),
+            (Arc::from("lab"), upstream(3, ProviderSettings::new("lab", kind("embedded").unwrap()).open().unwrap())),
         ])
     }
 
@@ -321,8 +378,8 @@ impl Provider for Breaks {
 async fn a_push_that_breaks_off_inside_is_made_again() {
     let bench = Bench::new();
     let provider: Arc<dyn Provider> = Arc::new(Breaks(false.into()));
-    let upstream = Upstream { provider, sender: Sender::new().unwrap(), mask: Arc::default(), ttl: None };
-    bench.reconciler.adopt(Arc::clone(&bench.policy), HashMap::from([(Arc::from("one"), upstream)]));
+    let upstreams = HashMap::from([(Arc::from("one"), upstream(1, provider))]);
+    bench.reconciler.adopt(Arc::clone(&bench.policy), upstreams);
     assert_eq!(bench.settle(&bench.record("a.one.test", 1)).await, Settled::Confirmed);
 }
 
@@ -370,4 +427,152 @@ async fn many_updates_of_many_hosts_end_with_the_newest() {
         assert!(state.is_applied_by("one") && state.is_applied_by("two"), "{hostname}");
         assert_eq!(state.desired, desired);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn fifty_hosts_at_once_cost_two_conversations_and_each_is_told_its_own_end() {
+    let bench = Bench::with(Told { hosts_at_once: 100, ..Told::default() });
+    let first = bench.record("h0.one.test", 1);
+    let others: Vec<Ticket> = (1..50).map(|index| bench.record(&format!("h{index}.one.test"), 1)).collect();
+    let settle_others = async {
+        tokio::task::yield_now().await; // the first is on its way
+        futures_util::future::join_all(others.iter().map(|ticket| bench.settle(ticket))).await
+    };
+    let (first, others) = tokio::join!(bench.settle(&first), settle_others);
+    assert!(first == Settled::Confirmed && others.iter().all(|settled| *settled == Settled::Confirmed));
+    let sizes: Vec<usize> = bench.one.jobs.lock().unwrap().iter().map(|job| job.hosts.len()).collect();
+    assert!(sizes.len() <= 2 && sizes.iter().sum::<usize>() == 50, "{sizes:?}");
+    assert_eq!(bench.events.lock().unwrap().len(), 50);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_refused_together_is_no_answer_to_anybody_yet() {
+    let bench = Bench::with(Told { hosts_at_once: 100, ..Told::default() });
+    let tickets = ["a.one.test", "b.one.test"].map(|hostname| bench.record(hostname, 1));
+    // Both refused together, then "a" alone; "b" alone is confirmed.
+    bench.one.then(refused());
+    bench.one.then(refused());
+    let (a, b) = tokio::join!(bench.settle(&tickets[0]), bench.settle(&tickets[1]));
+    assert_eq!((a, b), (Settled::Refused, Settled::Confirmed));
+    let sizes: Vec<usize> = bench.one.jobs.lock().unwrap().iter().map(|job| job.hosts.len()).collect();
+    assert_eq!(sizes, [2, 1, 1]);
+    let events = bench.events.lock().unwrap();
+    assert_eq!(events.iter().map(|event| event.is_refused).collect::<Vec<_>>(), [false, false, true, false]);
+    assert!(events[0].outcome.ends_with("go one by one next"), "{}", events[0].outcome);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_doubt_is_in_the_store_before_the_next_push_and_a_confirmation_ends_it() {
+    let bench = Bench::new();
+    assert_eq!(bench.settle(&bench.record("a.one.test", 1)).await, Settled::Confirmed);
+    let class = Class::Quota;
+    let partly = Outcome::Refused { class, code: "1".into(), text: "full".into(), maybe_written: true };
+    for end in [unconfirmed(Class::Down, "no answer", Some(60)), partly] {
+        bench.one.then(end);
+        let lost = bench.record("a.one.test", 2);
+        assert_ne!(bench.settle(&lost).await, Settled::Confirmed);
+        assert_eq!(bench.applied("a.one.test", "one").unwrap().doubted, [lost.desired]);
+        // The old address comes back, the process dies, and another finds only what the store knows.
+        let back = bench.record("a.one.test", 1);
+        let next = Bench::new();
+        *next.book.0.lock().unwrap() = bench.book.0.lock().unwrap().clone();
+        next.reconciler.resume();
+        next.calm().await;
+        let doubted = next.one.jobs.lock().unwrap()[0].hosts[0].doubted.clone();
+        assert_eq!(doubted, [lost.desired, back.desired]);
+        assert!(next.book.host(&back.hostname).unwrap().is_applied_by("one"));
+        let _ = bench.settle(&back).await;
+        bench.calm().await;
+        assert!(bench.book.host(&back.hostname).unwrap().is_applied_by("one"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_overtaken_while_it_is_pushed_is_doubted() {
+    let bench = Bench::new();
+    assert_eq!(bench.settle(&bench.record("a.one.test", 1)).await, Settled::Confirmed);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    bench.one.calls_for.lock().unwrap().insert(name("a.one.test"), url);
+    let ticket = bench.record("a.one.test", 2);
+    let policy = bench.policy.of(&ticket.hostname).unwrap();
+    assert_eq!(bench.reconciler.settle(&ticket, &policy, Duration::from_millis(10)).await, Settled::NotYet);
+    let back = bench.record("a.one.test", 1);
+    assert_eq!(bench.reconciler.settle(&back, &policy, Duration::ZERO).await, Settled::NotYet);
+    // Were the process to die now, the next one would know that 2 may stand there.
+    assert_eq!(bench.applied("a.one.test", "one").unwrap().doubted, [ticket.desired]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_is_blocked_says_for_how_long_under_each_name_of_its_account() {
+    let bench = Bench::new();
+    bench.change_one(|one| one.account = 2);
+    bench.one.then(unconfirmed(Class::Rate, "slow down", Some(40)));
+    assert_eq!(bench.settle(&bench.record("a.one.test", 1)).await, Settled::NotYet);
+    let status = bench.reconciler.status(&name("x.both.test"));
+    let blocked: Vec<_> = status.iter().map(|status| status.is_blocked).collect();
+    assert_eq!(blocked, [Some(Duration::from_secs(40)); 2]);
+    assert_eq!(bench.reconciler.status(&name("x.lab.test"))[0].is_blocked, None, "the name server is nobody's guest");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_spent_budget_is_told_at_once_and_waited_for() {
+    let bench = Bench::new();
+    bench.change_one(|one| one.budget = Budget::per_minute(2));
+    let start = Instant::now();
+    for (index, expected) in [Settled::Confirmed, Settled::NotYet].into_iter().enumerate() {
+        let ticket = bench.record(&format!("h{index}.one.test"), 1);
+        assert_eq!(bench.settle(&ticket).await, expected, "{index}");
+    }
+    assert!(start.elapsed() < Duration::from_secs(1));
+    bench.calm().await;
+    assert!(start.elapsed() >= Duration::from_secs(30));
+}
+
+/// What stands at a provider.
+fn sight(addresses: &str) -> Option<Result<Sight, Outcome>> {
+    let addresses = addresses.split_whitespace().map(|word| word.parse().unwrap()).collect();
+    Some(Ok(Sight { addresses, ..Sight::default() }))
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_somebody_changed_by_hand_is_told_and_changed_back_where_that_is_wanted() {
+    for (repairs, standing, drifts, jobs) in [
+        (false, "192.0.2.1 192.0.2.77", 0, 1),
+        (true, "192.0.2.1", 0, 1),
+        (false, "192.0.2.99", 2, 1),
+        (true, "192.0.2.99", 2, 3),
+        (true, "", 2, 3),
+    ] {
+        let bench = Bench::new();
+        *bench.one.seen.lock().unwrap() = sight(standing);
+        bench.change_one(|one| one.drift = Some(Drift { every: Duration::from_secs(600), repairs }));
+        assert_eq!(bench.settle(&bench.record("a.one.test", 1)).await, Settled::Confirmed);
+        tokio::time::sleep(Duration::from_secs(1250)).await;
+        bench.calm().await;
+        let events = bench.drifts.lock().unwrap().clone();
+        assert_eq!((events.len(), bench.one.job_count()), (drifts, jobs), "{repairs} {standing:?}: {events:?}");
+        if jobs > 1 {
+            let look = AddressSet { v4: standing.parse().ok(), v6: None };
+            assert_eq!(
+                bench.one.jobs.lock().unwrap()[1].hosts[0].doubted,
+                [look],
+                "it is looked at before it is written"
+            );
+        }
+        assert_eq!(*bench.two.looks.lock().unwrap(), 0, "nobody asked for provider two to be watched");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reading_that_is_turned_away_closes_the_account_and_comes_again() {
+    let bench = Bench::new();
+    assert_eq!(bench.settle(&bench.record("a.one.test", 1)).await, Settled::Confirmed);
+    *bench.one.seen.lock().unwrap() = Some(Err(unconfirmed(Class::Rate, "slow down", Some(300))));
+    bench.change_one(|one| one.drift = Some(Drift { every: Duration::from_secs(600), repairs: true }));
+    tokio::time::sleep(Duration::from_secs(610)).await;
+    let ticket = bench.record("b.one.test", 1);
+    assert_eq!(bench.settle(&ticket).await, Settled::NotYet, "the credential waits as long as it was told");
+    assert_eq!(*bench.one.looks.lock().unwrap(), 1);
+    assert!(bench.drifts.lock().unwrap().is_empty(), "what could not be read did not drift");
 }

@@ -2,7 +2,8 @@
 //!
 //! While one commit runs, the next batch gathers. After each commit, in this order: memory, number, observers,
 //! those who wait. Nobody outside this thread writes durable facts into memory, so memory never runs ahead of the
-//! disk, but for what providers confirmed: those rows follow with the next commit, and a lost one costs a call.
+//! disk, but for what providers confirmed or left in doubt: a confirmation's row follows with the next commit, and a
+//! lost one costs a call; a doubt's row is waited for.
 //!
 //! A failed commit may have reached the disk, or not. Its rows are `unsure`: the commits that succeed next write
 //! them once more as memory has them. The file is opened anew for each attempt, at most one in [`RETRY`]; who comes
@@ -47,6 +48,8 @@ pub(super) enum Entry {
     Host { hostname: Hostname, next: Box<HostState>, turn: OwnedMutexGuard<()>, waiter: Waiter },
     /// A provider confirmed something, memory has it: write the host's row some time.
     Confirmed(Hostname),
+    /// A push ended without a known end, memory has it: write the host's row now.
+    Doubted { hostname: Hostname, waiter: Waiter },
     /// Record a device.
     Device { device: StoredDevice, waiter: Waiter },
     /// Record the master key's fingerprint.
@@ -168,9 +171,11 @@ impl Writer {
             Entry::Confirmed(hostname) => {
                 self.unsure.insert(Unsure::Host(hostname));
             }
-            Entry::Host { .. } | Entry::Device { .. } | Entry::KeyFingerprint { .. } | Entry::Claim { .. } => {
-                batch.push(entry);
-            }
+            Entry::Host { .. }
+            | Entry::Doubted { .. }
+            | Entry::Device { .. }
+            | Entry::KeyFingerprint { .. }
+            | Entry::Claim { .. } => batch.push(entry),
         }
     }
 
@@ -254,6 +259,11 @@ impl Writer {
                     rows.claims.push((*claimed, *claim, row::from_mark(*mark)));
                     rows.claims_expired = rows.claims_expired.max(*now - WINDOW);
                 }
+                // Nobody else records this host meanwhile: the doubt holds its stripe.
+                Entry::Doubted { hostname, .. } => {
+                    let row = self.memory.hosts.with(hostname.as_str(), row::from_host);
+                    rows.hosts.push((hostname.clone(), row));
+                }
                 Entry::Between(_) | Entry::Confirmed(_) => {}
             }
         }
@@ -274,7 +284,7 @@ impl Writer {
                 }
                 Entry::Device { device, .. } => self.memory.put_device(device.clone()),
                 Entry::KeyFingerprint { fingerprint, .. } => self.memory.set_key_fingerprint(*fingerprint),
-                Entry::Between(_) | Entry::Claim { .. } | Entry::Confirmed(_) => {}
+                Entry::Between(_) | Entry::Claim { .. } | Entry::Confirmed(_) | Entry::Doubted { .. } => {}
             }
         }
         if let Some(number) = number {
@@ -288,7 +298,9 @@ impl Writer {
 /// as used after the next start, and it expires there by itself.
 fn unsure_about(entry: &Entry) -> Option<Unsure> {
     match entry {
-        Entry::Host { hostname, .. } | Entry::Confirmed(hostname) => Some(Unsure::Host(hostname.clone())),
+        Entry::Host { hostname, .. } | Entry::Confirmed(hostname) | Entry::Doubted { hostname, .. } => {
+            Some(Unsure::Host(hostname.clone()))
+        }
         Entry::Device { device, .. } => Some(Unsure::Device(device.id.clone())),
         Entry::KeyFingerprint { .. } => Some(Unsure::KeyFingerprint),
         Entry::Between(_) | Entry::Claim { .. } => None,
@@ -303,7 +315,10 @@ fn tell(batch: Vec<Entry>, outcome: &Result<u64, StoreError>) {
                 drop(turn);
                 waiter
             }
-            Entry::Device { waiter, .. } | Entry::KeyFingerprint { waiter, .. } | Entry::Claim { waiter, .. } => waiter,
+            Entry::Device { waiter, .. }
+            | Entry::Doubted { waiter, .. }
+            | Entry::KeyFingerprint { waiter, .. }
+            | Entry::Claim { waiter, .. } => waiter,
             Entry::Between(_) | Entry::Confirmed(_) => continue,
         };
         // Somebody who no longer waits is not told.

@@ -209,6 +209,20 @@ impl Store {
         self.journal.send(Entry::Confirmed(hostname.clone()));
     }
 
+    /// Keeps, durably, that a provider may publish addresses which it has not confirmed; the next confirmation clears
+    /// it. Comes back when it is on disk; when the disk does not take it, memory has it, and the disk as soon as it
+    /// works again.
+    pub async fn doubt(&self, hostname: &Hostname, provider: &str, addresses: AddressSet) {
+        // Held until the row is written: a record of this host that overtook it in the queue would be undone by it.
+        let _guard = self.stripe(hostname).lock_owned().await;
+        let mut is_new = false;
+        self.memory.hosts.change(hostname, |state| is_new = state.doubt(provider, addresses));
+        if is_new {
+            // A store in trouble says so by its own ways.
+            let _ = self.journal.commit(|waiter| Entry::Doubted { hostname: hostname.clone(), waiter }).await;
+        }
+    }
+
     /// Admits a nonce of a device once. Only for those whose signature held and whose claimed time is within 300 s
     /// of `now`. A claim ahead of `now`, second by second, is made durable first, by each copy of the request before
     /// it may go on: it outlives a restart, while older ones are told apart by [`Self::remembers_since`].

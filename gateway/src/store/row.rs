@@ -50,6 +50,8 @@ struct HostTail<'a> {
     noted_by: Option<&'a str>,
     #[serde(borrow)]
     feeds: Option<FeedsRow<'a>>,
+    /// What is doubted of each provider in `applied`; empty when nothing is.
+    doubted: Vec<Vec<AddressRow>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -172,6 +174,7 @@ pub(super) fn from_host(state: &HostState) -> Vec<u8> {
     let tail = HostTail {
         noted_by: state.hold.as_deref().and_then(|hold| hold.noted_by.as_ref()).map(DeviceId::as_str),
         feeds: state.feeds.as_deref().map(from_feeds),
+        doubted: from_doubts(&state.applied),
     };
     encode(HOST_VERSION, &(row, tail))
 }
@@ -184,6 +187,17 @@ pub(super) fn to_host(bytes: &[u8], names: &mut DeviceNames) -> Result<HostState
     };
     let noted_by = tail.noted_by.map(|text| names.share(text)).transpose()?;
     let feeds = tail.feeds.map(|row| to_feeds(row, names)).transpose()?;
+    let applied: Vec<Applied> = row
+        .applied
+        .into_iter()
+        .map(|applied| Applied {
+            provider: applied.provider.into(),
+            addresses: applied.addresses.into(),
+            ttl: applied.ttl,
+            remembered: applied.remembered.map(Into::into),
+            doubted: Vec::new(),
+        })
+        .collect();
     Ok(HostState {
         desired: row.desired.into(),
         number: row.number,
@@ -191,22 +205,30 @@ pub(super) fn to_host(bytes: &[u8], names: &mut DeviceNames) -> Result<HostState
         newest: row.newest,
         newest_changed: row.newest_changed,
         device: row.device.map(|text| names.share(text)).transpose()?,
-        applied: row
-            .applied
-            .into_iter()
-            .map(|applied| Applied {
-                provider: applied.provider.into(),
-                addresses: applied.addresses.into(),
-                ttl: applied.ttl,
-                remembered: applied.remembered.map(Into::into),
-            })
-            .collect(),
+        applied: with_doubts(applied, tail.doubted)?,
         hold: row.hold.map(|hold| {
             let (until, noted) = (hold.until.map(Timestamp), hold.noted.map(Into::into));
             Box::new(Hold { until, is_pin: hold.is_pin, noted, noted_by })
         }),
         feeds: feeds.map(Box::new),
     })
+}
+
+fn from_doubts(applied: &[Applied]) -> Vec<Vec<AddressRow>> {
+    if !applied.iter().any(Applied::is_doubted) {
+        return Vec::new();
+    }
+    applied.iter().map(|applied| applied.doubted.iter().map(|addresses| (*addresses).into()).collect()).collect()
+}
+
+fn with_doubts(mut applied: Vec<Applied>, doubted: Vec<Vec<AddressRow>>) -> Result<Vec<Applied>, BadRow> {
+    if !doubted.is_empty() && doubted.len() != applied.len() {
+        return Err(BadRow::Unreadable("its doubts are not those of its providers"));
+    }
+    for (applied, doubted) in applied.iter_mut().zip(doubted) {
+        applied.doubted = doubted.into_iter().map(Into::into).collect();
+    }
+    Ok(applied)
 }
 
 fn from_feeds(feeds: &Feeds) -> FeedsRow<'_> {
@@ -352,6 +374,7 @@ mod tests {
                 addresses: desired,
                 ttl: 60,
                 remembered: Some("zone/record".into()),
+                doubted: vec![AddressSet { v4: desired.v4, v6: None }, AddressSet::EMPTY],
             }],
             hold: Some(Box::new(Hold {
                 until: Some(Timestamp(5)),
@@ -443,13 +466,14 @@ mod tests {
     #[test]
     fn the_first_version_stays_readable() {
         let hold = Hold { noted_by: None, ..*full_host().hold.unwrap() };
-        let known_then = HostState { hold: Some(Box::new(hold)), feeds: None, ..full_host() };
+        let mut known_then = HostState { hold: Some(Box::new(hold)), feeds: None, ..full_host() };
+        known_then.applied[0].doubted.clear();
         assert_eq!(to_host(&first_version(), &mut DeviceNames::default()), Ok(known_then));
     }
 
     #[test]
     fn the_second_version_never_changes() {
-        let tail: [&[u8]; 9] = [
+        let tail: [&[u8]; 10] = [
             &[1, 6],
             b"laptop",
             &[1, 3],
@@ -459,6 +483,7 @@ mod tests {
             &[1, 203, 0, 113, 7, 0, 6, 1],
             b"fedcba9876543210",
             &[1, 7, 1],
+            &[1, 2, 1, 203, 0, 113, 7, 0, 0, 0],
         ];
         let mut bytes = [first_version(), tail.concat()].concat();
         bytes[0] = 2;

@@ -66,7 +66,13 @@ fn device(id: &str) -> StoredDevice {
 }
 
 fn confirmed(provider: &str, addresses: AddressSet) -> Applied {
-    Applied { provider: provider.into(), addresses, ttl: 60, remembered: Some("zone/record".into()) }
+    Applied {
+        provider: provider.into(),
+        addresses,
+        ttl: 60,
+        remembered: Some("zone/record".into()),
+        ..Applied::default()
+    }
 }
 
 async fn publish(store: &Store, hostname: &Hostname, addresses: AddressSet) -> Result<Ticket, StoreError> {
@@ -96,6 +102,27 @@ async fn what_was_recorded_is_there_after_a_restart() {
     assert_eq!(store.key_fingerprint(), Some([7; 16]));
     let names: Vec<String> = store.hosts_after(None, 9).into_iter().map(|(name, _)| name.to_string()).collect();
     assert_eq!(names, ["a.home.test", "b.home.test"]);
+}
+
+#[tokio::test]
+async fn a_doubt_is_there_after_a_crash_and_gone_with_the_next_confirmation() {
+    let (folder, crashed) = (Folder::new("doubt"), Folder::new("doubt-crashed"));
+    let (store, host) = (folder.open(), name("a.home.test"));
+    fs::create_dir_all(&crashed.0).unwrap();
+    publish(&store, &host, desired(1)).await.unwrap();
+    store.confirm(&host, confirmed("cloud", desired(1))).await;
+    // The answer to a push of 2 got lost, and a push to a provider that never confirmed anything as well.
+    publish(&store, &host, desired(2)).await.unwrap();
+    store.doubt(&host, "cloud", desired(2)).await;
+    store.doubt(&host, "other", desired(2)).await;
+    publish(&store, &host, desired(1)).await.unwrap();
+    fs::copy(folder.file(), crashed.file()).unwrap();
+    let state = crashed.open().host("a.home.test").unwrap();
+    assert_eq!(state.desired, desired(1));
+    assert!(!state.is_applied_by("cloud") && !state.is_applied_by("other"));
+    assert_eq!(state.applied_by("cloud").unwrap().doubted, [desired(2)]);
+    store.confirm(&host, confirmed("cloud", desired(1))).await;
+    assert!(store.host("a.home.test").unwrap().is_applied_by("cloud"));
 }
 
 #[tokio::test]

@@ -202,7 +202,8 @@ impl Bench {
         match outcome {
             Outcome::Confirmed { remembered, ttl } => {
                 let (addresses, remembered) = (host.wanted, remembered.clone());
-                known.before = Some(Applied { provider: "some".into(), addresses, ttl: *ttl, remembered });
+                known.before =
+                    Some(Applied { provider: "some".into(), addresses, ttl: *ttl, remembered, ..Applied::default() });
                 known.doubted.clear();
             }
             Outcome::Refused { maybe_written: true, .. } | Outcome::Unconfirmed { maybe_written: true, .. } => {

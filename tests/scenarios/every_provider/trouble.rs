@@ -166,7 +166,8 @@ pub(super) async fn nobody_waits_for_a_vendor_that_says_nothing(mut bench: Bench
         [(Mishap::Mute, "192.0.2.2", "192.0.2.1"), (Mishap::MuteAfter, "192.0.2.3", "192.0.2.3")]
     {
         fake.then_at_write(mishap.clone());
-        let pushed = bench.push(&host, wanted).await;
+        let pushed = tokio::time::timeout(Duration::from_secs(15), bench.push(&host, wanted)).await;
+        let Ok(pushed) = pushed else { panic!("{}: it waits for ever", bench.word) };
         let [Outcome::Unconfirmed { class: Class::Down, maybe_written: true, .. }] = pushed.outcomes[..] else {
             panic!("{}: {mishap:?}: {pushed:?}", bench.word);
         };

@@ -19,7 +19,8 @@ pub static SUBJECT: Subject = Subject {
     start,
     traits: Traits {
         first_calls: 2, // the zone's name is all that is needed: a look, a write
-        ttl: Some((120, 300)),
+        replaces_sets: true,
+        ttl: Some((120, 300)), // the least
         ttl_by_hand: 10800,
         spoil: |settings| settings.set("token", secret("wrong-access-token-0123456789")),
         throttled: || failure(429, "HTTPTooManyRequests", "Too Many Requests", "Rate limit exceeded"),

@@ -79,6 +79,9 @@ pub struct Traits {
     pub can_look: bool,
     /// Whether a name may hold several records of one type, and other types beside: TXT, MX, CNAME.
     pub has_record_sets: bool,
+    /// Whether a change of a host that is known replaces the whole set of its records, with whatever somebody added
+    /// since: such an API has no ids, and looking first would cost every change a call.
+    pub replaces_sets: bool,
     /// What can be removed.
     pub removal: Removal,
     /// A TTL to ask for, and what then stands there. `None`: the vendor has one of its own.
@@ -128,6 +131,7 @@ impl Traits {
         has_deep_names: true,
         can_look: true,
         has_record_sets: true,
+        replaces_sets: false,
         removal: Removal::Family,
         ttl: Some((120, 120)),
         ttl_by_hand: 300,

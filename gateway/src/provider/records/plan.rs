@@ -93,7 +93,7 @@ fn changes_of_family(
     let there = standing.iter().find(|record| record.address == new).copied();
     let chosen = match (standing, there) {
         ([], _) => {
-            let act = Act::Create { to: new, ttl: ttl_of_new(api, host.job.ttl) };
+            let act = Act::Create { to: new, ttl: ttl_of_new(api, host) };
             return Ok((None, vec![change(host, family, act, Vec::new())]));
         }
         (_, Some(there)) => there,
@@ -105,7 +105,7 @@ fn changes_of_family(
         }
     };
     let mut changes = Vec::new();
-    let ttl = api.ttl_for(Some(&chosen.known), host.job.ttl);
+    let ttl = api.ttl_for(Some(&chosen.known), host.asked_ttl());
     // What we wrote before and what is no longer wanted goes, once the new one stands.
     let stale: Vec<&Record> =
         standing.iter().filter(is_ours).filter(|record| there.is_some() && record.address != new).copied().collect();
@@ -113,11 +113,12 @@ fn changes_of_family(
     gone.push(chosen);
     let left = others(&gone);
     if api.writes_sets() && !stale.is_empty() {
-        changes.push(change(host, family, alter(&chosen.known, Some(chosen.address), new, ttl), left.clone()));
+        changes.extend(alter(api, host, &chosen.known, Some(chosen.address), new, ttl, &left));
     } else if chosen.address != new {
         changes.extend(move_record(api, host, &chosen.known, Some(chosen.address), new, left.clone()));
     } else if ttl.is_some() || !api.is_as_asked(&chosen.known) {
-        changes.push(change(host, family, alter(&chosen.known, Some(new), new, ttl), left.clone()));
+        let act = Act::Alter { known: chosen.known.clone(), from: Some(new), to: new, ttl };
+        changes.push(change(host, family, act, left.clone()));
     }
     if !api.writes_sets() {
         changes.extend(stale.iter().map(|record| change(host, family, remove(record), left.clone())));
@@ -137,23 +138,37 @@ fn move_record(
     others: Vec<IpAddr>,
 ) -> Vec<Change> {
     let family = Family::of(to);
-    let ttl = api.ttl_for(Some(known), host.job.ttl);
+    let ttl = api.ttl_for(Some(known), host.asked_ttl());
     match from {
         Some(address) if !api.changes_in_place() => {
             let create = Act::Create { to, ttl: ttl.unwrap_or(known.ttl) };
             let remove = Act::Remove { known: known.clone(), address };
             vec![change(host, family, create, others.clone()), change(host, family, remove, others)]
         }
-        Some(_) | None => vec![change(host, family, alter(known, from, to, ttl), others)],
+        Some(_) | None => alter(api, host, known, from, to, ttl, &others),
     }
+}
+
+/// Gives a record another address and, where one is given, another TTL.
+fn alter(
+    api: &dyn Api,
+    host: &Host,
+    known: &Known,
+    from: Option<IpAddr>,
+    to: IpAddr,
+    ttl: Option<u32>,
+    others: &[IpAddr],
+) -> Vec<Change> {
+    let act = |from, ttl| Act::Alter { known: known.clone(), from, to, ttl };
+    let acts = match ttl {
+        Some(_) if api.changes_ttl_apart() => vec![act(from, None), act(Some(to), ttl)],
+        Some(_) | None => vec![act(from, ttl)],
+    };
+    acts.into_iter().map(|act| change(host, Family::of(to), act, others.to_vec())).collect()
 }
 
 fn change(host: &Host, family: Family, act: Act, others: Vec<IpAddr>) -> Change {
     Change { hostname: host.job.hostname.clone(), family, act, others }
-}
-
-fn alter(known: &Known, from: Option<IpAddr>, to: IpAddr, ttl: Option<u32>) -> Act {
-    Act::Alter { known: known.clone(), from, to, ttl }
 }
 
 fn remove(record: &Record) -> Act {

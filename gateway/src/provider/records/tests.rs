@@ -19,12 +19,23 @@ struct Paper {
     at_once: usize,
     sets: bool,
     in_place: bool,
+    ttl_apart: bool,
     has_session: bool,
     has_finish: bool,
+    /// The session needs a second call, and the end is a logout.
+    has_lock: bool,
 }
 
-const PAPER: Paper =
-    Paper { view: View::Name, at_once: 1, sets: false, in_place: true, has_session: false, has_finish: false };
+const PAPER: Paper = Paper {
+    view: View::Name,
+    at_once: 1,
+    sets: false,
+    in_place: true,
+    has_session: false,
+    has_finish: false,
+    has_lock: false,
+    ttl_apart: false,
+};
 
 fn call(line: String) -> HttpCall {
     HttpCall::new(Method::GET, line)
@@ -41,6 +52,7 @@ fn words(answer: &Answer) -> Result<Vec<Vec<String>>, Trouble> {
         (404, "record") => Meaning::NoRecord,
         (409, "exists") => Meaning::Exists,
         (403, _) => Meaning::Forbidden,
+        (422, "ttl") => Meaning::LowTtl,
         _ => return Err(Trouble::by_status(answer)),
     };
     Err(Trouble::new(meaning, "code", "text"))
@@ -75,12 +87,36 @@ impl Api for Paper {
         self.in_place
     }
 
+    fn least_ttl(&self, zone_id: &str) -> u32 {
+        zone_id.split_once('>').map_or(0, |(_, least)| least.parse().unwrap())
+    }
+
+    fn after_low_ttl(&self, zone_id: &str) -> Option<String> {
+        (!zone_id.contains('>')).then(|| format!("{zone_id}>600"))
+    }
+
+    fn changes_ttl_apart(&self) -> bool {
+        self.ttl_apart
+    }
+
     fn log_in(&self, _moment: Moment) -> Option<HttpCall> {
         self.has_session.then(|| call("login".into()))
     }
 
     fn logged_in(&self, answer: &Answer) -> Result<String, Trouble> {
         Ok(words(answer)?.concat().concat())
+    }
+
+    fn unlock(&self, ask: &Ask<'_>) -> Option<HttpCall> {
+        self.has_lock.then(|| call(format!("{}unlock", ask.session)))
+    }
+
+    fn unlocked(&self, _ask: &Ask<'_>, answer: &Answer) -> Result<(), Trouble> {
+        words(answer).map(drop)
+    }
+
+    fn is_publication(&self) -> bool {
+        !self.has_lock
     }
 
     fn find_zone(&self, ask: &Ask<'_>, page: Option<&str>) -> Option<HttpCall> {
@@ -362,6 +398,24 @@ fn a_session_goes_through_all_calls_and_is_finished() {
 }
 
 #[test]
+fn a_session_may_need_a_second_call_and_a_logout_may_get_lost() {
+    let paper = Paper { has_session: true, has_lock: true, has_finish: true, ..PAPER };
+    let later = host_after("a.dyn.home.test", "192.0.2.1", MEMORY, "192.0.2.2");
+    let alter = "s1:alter a.dyn.home.test r1 192.0.2.2";
+    let (login, unlock) = (("login", 200, "s1:"), ("s1:unlock", 200, "done"));
+    for end in [(200, "done"), (500, ""), (0, "")] {
+        let script = [login, unlock, (alter, 200, "done"), ("s1:finish", end.0, end.1)];
+        assert_eq!(play(&paper, &[later.clone()], &script), [confirmed(MEMORY, 300)], "{end:?}");
+    }
+    let outcome = play(&paper, &[later.clone()], &[login, ("s1:unlock", 403, "no")]);
+    assert_refused(&outcome[0], Class::Auth, "text");
+    // Nobody says farewell to somebody who does not answer.
+    let doubting = HostJob { doubted: vec![set("192.0.2.2")], ..later };
+    let outcome = play(&paper, &[doubting], &[login, unlock, ("s1:look z1 a.dyn.home.test", 0, "")]);
+    assert_unconfirmed(&outcome[0], Class::Down, false);
+}
+
+#[test]
 fn a_ttl_is_changed_only_when_it_was_asked_for_and_kept_within_bounds() {
     let list = "a.dyn.home.test 192.0.2.1 r1 300";
     for (ttl, write, after) in [
@@ -376,6 +430,22 @@ fn a_ttl_is_changed_only_when_it_was_asked_for_and_kept_within_bounds() {
         let memory = format!("2 dyn.home.test dyn.home.test id=z1 A=r1/{after}/");
         assert_eq!(play(&PAPER, &[new], &script), [confirmed(&memory, after)]);
     }
+}
+
+#[test]
+fn where_a_ttl_is_changed_apart_the_address_comes_first() {
+    let paper = Paper { ttl_apart: true, ..PAPER };
+    let known = "2 dyn.home.test dyn.home.test id=z1 A=r1/300/";
+    let later = HostJob { ttl: Some(120), ..host_after("a.dyn.home.test", "192.0.2.1", known, "192.0.2.2") };
+    let script =
+        [("alter a.dyn.home.test r1 192.0.2.2", 200, "done"), ("alter a.dyn.home.test r1 192.0.2.2 120", 200, "done")];
+    let after = "2 dyn.home.test dyn.home.test id=z1 A=r1/120/";
+    assert_eq!(play(&paper, &[later.clone()], &script), [confirmed(after, 120)]);
+    let broken = [script[0], (script[1].0, 500, "")];
+    assert_unconfirmed(&play(&paper, &[later], &broken)[0], Class::Down, true);
+    let same = HostJob { ttl: Some(120), ..host("a.dyn.home.test", "192.0.2.2") };
+    let list = "a.dyn.home.test 192.0.2.2 r1 300";
+    assert_eq!(play(&paper, &[same], &[ZONE, (LOOK.0, 200, list), script[1]]), [confirmed(after, 120)]);
 }
 
 #[test]
@@ -423,4 +493,33 @@ fn a_look_shows_everything_and_writes_nothing() {
     assert_eq!(sight, Sight { zone: "dyn.home.test".into(), addresses, obstacles });
     let Step::Done(outcomes) = look(&[("zone dyn.home.test", 401, "")]) else { panic!("something seen") };
     assert_refused(&outcomes[0], Class::Auth, "401");
+}
+
+#[test]
+fn a_ttl_below_the_zones_least_does_not_hold_up_an_address() {
+    let asked = |host: HostJob| HostJob { ttl: Some(120), ..host };
+    let look = "look z1>600 a.dyn.home.test";
+    let script = [
+        ZONE,
+        LOOK,
+        ("create a.dyn.home.test 192.0.2.1 120", 422, "ttl"),
+        (look, 200, ""),
+        ("create a.dyn.home.test 192.0.2.1 600", 200, "192.0.2.1 r1"),
+    ];
+    let memory = "2 dyn.home.test dyn.home.test id=z1%3E600 A=r1/600/";
+    assert_eq!(play(&PAPER, &[asked(host("a.dyn.home.test", "192.0.2.1"))], &script), [confirmed(memory, 600)]);
+    // What the zone takes is remembered: neither the next change nor the next look asks for less.
+    let later = asked(host_after("a.dyn.home.test", "192.0.2.1", memory, "192.0.2.2"));
+    let script = [("alter a.dyn.home.test r1 192.0.2.2", 200, "done")];
+    assert_eq!(play(&PAPER, &[later], &script), [confirmed(memory, 600)]);
+    let doubted = HostJob {
+        doubted: vec![set("192.0.2.1")],
+        ..asked(host_after("a.dyn.home.test", "192.0.2.1", memory, "192.0.2.1"))
+    };
+    let script = [(look, 200, "a.dyn.home.test 192.0.2.1 r1 600")];
+    assert_eq!(play(&PAPER, &[doubted], &script), [confirmed(memory, 600)]);
+    // One that is refused even so is refused for good.
+    let script = [("alter a.dyn.home.test r1 192.0.2.2", 422, "ttl")];
+    let refused = play(&PAPER, &[asked(host_after("a.dyn.home.test", "192.0.2.1", memory, "192.0.2.2"))], &script);
+    assert_refused(&refused[0], Class::Invalid, "text");
 }
