@@ -101,7 +101,7 @@ fn load_and_kill(
 ) -> (Vec<Host>, u32) {
     let (https, dns) = (served.https[0], served.dns[0]);
     let config = wire::tls_config(&site.ca());
-    let authorization = basic("box", &site.password("box"));
+    let authorization = wire::basic("box", &site.password("box"));
     let is_over = Arc::new(AtomicBool::new(false));
 
     let senders: Vec<_> = hosts
@@ -215,11 +215,6 @@ fn soa(dns: SocketAddr) -> Option<u32> {
     let reply = wire::ask(dns, &wire::question("home.test", "SOA")).ok()?;
     let RData::SOA(soa) = &reply.answers.first()?.data else { panic!("no SOA: {reply}") };
     Some(soa.serial)
-}
-
-fn basic(device: &str, password: &str) -> String {
-    use base64::Engine as _;
-    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{device}:{password}")))
 }
 
 /// A number out of the environment.

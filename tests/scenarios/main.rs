@@ -12,6 +12,7 @@ mod every_provider;
 mod failover;
 mod floors;
 mod kill;
+mod kill_while_pushing;
 mod manners;
 mod name_server;
 mod own_name_servers;

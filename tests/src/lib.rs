@@ -19,7 +19,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
 use nicgate::clock::Clock;
 use nicgate::config;
 use nicgate::gateway::{Running, Start};
@@ -302,8 +301,7 @@ impl House {
     /// The value of an Authorization header for Basic.
     #[must_use]
     pub fn basic(&self, device: &str) -> String {
-        let pair = format!("{device}:{}", self.password(device));
-        format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair))
+        wire::basic(device, &self.password(device))
     }
 
     /// Sends a request over TLS and reads the answer.

@@ -105,6 +105,13 @@ impl Request {
     }
 }
 
+/// The value of an Authorization header for Basic (RFC 7617).
+#[must_use]
+pub fn basic(device: &str, password: &str) -> String {
+    use base64::Engine as _;
+    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{device}:{password}")))
+}
+
 /// An answer, taken apart as far as stories look.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
