@@ -49,6 +49,7 @@
 //! program and ends it when dropped.
 
 mod asked;
+mod canonical;
 mod digest;
 mod said;
 mod server;
@@ -82,9 +83,12 @@ macro_rules! fakes {
 }
 
 fakes! {
+    alidns,
+    baidu,
     cloudflare,
     desec,
     digitalocean,
+    dnspod,
     duckdns,
     dyndns2,
     dynu,
@@ -92,12 +96,15 @@ fakes! {
     gandi,
     godaddy,
     hetzner,
+    huaweicloud,
     linode,
     namecheap,
     noip,
     porkbun,
     powerdns,
     rfc2136,
+    route53,
+    volcengine,
     vultr,
     webhook,
 }
