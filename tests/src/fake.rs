@@ -49,6 +49,7 @@
 //! program and ends it when dropped.
 
 mod asked;
+mod canonical;
 mod digest;
 mod said;
 mod server;
@@ -82,10 +83,13 @@ macro_rules! fakes {
 }
 
 fakes! {
+    alidns,
+    baidu,
     bunny,
     cloudflare,
     desec,
     digitalocean,
+    dnspod,
     duckdns,
     dyndns2,
     dynu,
@@ -94,6 +98,7 @@ fakes! {
     gcore,
     godaddy,
     hetzner,
+    huaweicloud,
     inwx,
     ionos,
     linode,
@@ -106,9 +111,11 @@ fakes! {
     porkbun,
     powerdns,
     rfc2136,
+    route53,
     scaleway,
     spaceship,
     vercel,
+    volcengine,
     vultr,
     webhook,
 }

@@ -198,7 +198,7 @@ impl Api for Account {
         let body = read_json(answer, explain)?;
         match explain(answer.status, &body) {
             Some(trouble) => Err(trouble),
-            None if answer.status == 200 => Ok(Written::unechoed(changes)),
+            None if answer.status == 200 && (body.is_null() || body == json!({})) => Ok(Written::unechoed(changes)),
             None => Err(Trouble::unknown("the answer to the write does not say that it was made")),
         }
     }

@@ -219,7 +219,7 @@ fn read_record(record: &Value, name: String) -> Option<Record> {
 /// What stands in `Response`, unless it is an `Error`.
 fn read(answer: &Answer) -> Result<Value, Trouble> {
     let mut body = read_json(answer, |status, body| explain(status, &body["Response"]))?;
-    let response = body["Response"].take();
+    let response = body.get_mut("Response").map(Value::take).unwrap_or_default();
     match explain(answer.status, &response) {
         Some(trouble) => Err(trouble),
         None if response.is_object() => Ok(response),

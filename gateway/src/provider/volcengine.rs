@@ -247,7 +247,7 @@ fn read(answer: &Answer) -> Result<Value, Trouble> {
     let mut body = read_json(answer, explain)?;
     match explain(answer.status, &body) {
         Some(trouble) => Err(trouble),
-        None if body["ResponseMetadata"].is_object() => Ok(body["Result"].take()),
+        None if body["ResponseMetadata"].is_object() => Ok(body.get_mut("Result").map(Value::take).unwrap_or_default()),
         None => Err(Trouble::unknown("the answer has no metadata")),
     }
 }

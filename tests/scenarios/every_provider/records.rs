@@ -16,7 +16,8 @@ pub(super) async fn a_change_is_made_in_place_by_as_few_calls_as_can_be(mut benc
     bench.confirm(&host, "192.0.2.1").await;
     for last in 2..5 {
         let calls = bench.confirm(&host, &format!("192.0.2.{last}")).await;
-        assert!(bench.fake().is_none() || calls == bench.traits.change_calls, "{}: {calls} calls", bench.word);
+        let expected = bench.traits.change_calls + usize::from(bench.traits.learns_late && last == 2);
+        assert!(bench.fake().is_none() || calls == expected, "{}: {calls} calls", bench.word);
     }
 }
 
@@ -27,7 +28,8 @@ pub(super) async fn both_families_are_made_and_changed(mut bench: Bench) {
     let host = bench.host();
     bench.confirm(&host, "192.0.2.1,2001:db8::1").await;
     let calls = bench.confirm(&host, "192.0.2.2,2001:db8::2").await;
-    assert!(bench.fake().is_none() || calls == bench.traits.dual_stack_calls, "{}: {calls} calls", bench.word);
+    let expected = bench.traits.dual_stack_calls + usize::from(bench.traits.learns_late);
+    assert!(bench.fake().is_none() || calls == expected, "{}: {calls} calls", bench.word);
     bench.confirm(&host, "192.0.2.2,2001:db8::3").await;
     bench.confirm(&host, "192.0.2.3,2001:db8::3").await;
     // One after the other, as many routers send them.

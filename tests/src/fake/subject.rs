@@ -84,6 +84,8 @@ pub struct Traits {
     /// Whether a change of a host that is known replaces the whole set of its records, with whatever somebody added
     /// since: such an API has no ids, and looking first would cost every change a call.
     pub replaces_sets: bool,
+    /// Whether the answer to a creation does not name the record: then the next change has to look, one call more.
+    pub learns_late: bool,
     /// What can be removed.
     pub removal: Removal,
     /// A TTL to ask for, and what then stands there. `None`: the vendor has one of its own.
@@ -135,6 +137,7 @@ impl Traits {
         can_look: true,
         has_record_sets: true,
         replaces_sets: false,
+        learns_late: false,
         removal: Removal::Family,
         ttl: Some((120, 120)),
         ttl_by_hand: 300,

@@ -113,7 +113,9 @@ fn refusals_are_told_apart() {
     ] {
         assert_unconfirmed(&one(later(), &[(PUT, (status, &error(code, "words")))]), class, maybe_written);
     }
-    assert_unconfirmed(&one(later(), &[(PUT, (204, ""))]), Class::Bug, true);
+    for answer in [(204, ""), (200, "[]"), (200, r#"{"something": "else"}"#)] {
+        assert_unconfirmed(&one(later(), &[(PUT, answer)]), Class::Bug, true);
+    }
     let (gone, post) = (error("NoSuchObject", "no record"), POST.replace("192.0.2.1", "192.0.2.2"));
     let script = [(PUT, (404, gone.as_str())), (LOOK, NONE), (&post, DONE)];
     assert_eq!(one(later(), &script), confirmed("2 home.test home.test id=", 60));

@@ -159,7 +159,7 @@ fn refusals_are_told_apart() {
     ] {
         assert_unconfirmed(&one(later(), &[(MODIFY, &error(code))]), class, maybe_written);
     }
-    for body in ["{}", r#"{"Response": {"RequestId": "1"}}"#, r#"{"Response": {"RecordId": 163}}"#] {
+    for body in ["{}", "[]", r#"{"Response": {"RequestId": "1"}}"#, r#"{"Response": {"RecordId": 163}}"#] {
         assert_unconfirmed(&one(later(), &[(MODIFY, body)]), Class::Bug, true);
     }
     // A record that is gone is made again, one that is there already is looked at.

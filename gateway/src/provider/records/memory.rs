@@ -22,6 +22,8 @@ pub(super) struct Zone {
 /// What we know of a host's records.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Memory {
+    /// Whether it was written for this zone; nothing can be said without.
+    pub(super) is_of_zone: bool,
     v4: Option<Known>,
     v6: Option<Known>,
 }
@@ -49,7 +51,7 @@ impl Memory {
         }
         let name = Hostname::parse(words.next()?).ok().filter(|zone| configured.is_within(zone))?;
         let id = percent_decoded(words.next()?.strip_prefix("id=")?)?;
-        let mut memory = Self::default();
+        let mut memory = Self { is_of_zone: true, ..Self::default() };
         for word in words {
             let (kind, known) = word.split_once('=')?;
             let family = Family::BOTH.into_iter().find(|family| family.record_type() == kind)?;
@@ -86,7 +88,7 @@ mod tests {
     fn what_is_written_is_read_and_anything_else_forgotten() {
         let configured = Hostname::parse("dyn.home.test").unwrap();
         let zone = Zone { name: Hostname::parse("home.test").unwrap(), id: "a/b c".into() };
-        let mut memory = Memory::default();
+        let mut memory = Memory { is_of_zone: true, ..Memory::default() };
         memory.set(Family::V6, Some(Known { id: "=1 /".into(), ttl: 300, note: "".into() }));
         let text = memory.write(&zone, &configured);
         assert_eq!(text, "2 dyn.home.test home.test id=a%2Fb%20c AAAA=%3D1%20%2F/300/");

@@ -31,11 +31,10 @@ fn remembered_changes(api: &dyn Api, host: &Host) -> Option<Vec<Change>> {
     for family in Family::BOTH {
         match (before.of(family), host.job.wanted.of(family)) {
             (None, None) => {}
+            (Some(old), Some(new)) if old == new && host.memory.is_of_zone => {}
             (Some(old), Some(new)) => {
                 let known = host.memory.of(family)?;
-                if old != new {
-                    changes.extend(move_record(api, host, known, Some(old), new, Vec::new()));
-                }
+                changes.extend(move_record(api, host, known, Some(old), new, Vec::new()));
             }
             // What stands at a new family, or whether the old one still says what we wrote, must be looked at.
             (None, Some(_)) | (Some(_), None) => return None,

@@ -263,6 +263,14 @@ fn nothing_to_do_is_no_call() {
     let same = host_after("a.dyn.home.test", "192.0.2.1", MEMORY, "192.0.2.1");
     let with_session = Paper { has_session: true, has_finish: true, ..PAPER };
     assert_eq!(play(&with_session, &[same], &[]), [confirmed(MEMORY, 300)]);
+    // Of a record with others beside it no more is remembered than the zone.
+    let bare = "2 dyn.home.test dyn.home.test id=z1";
+    let same = host_after("a.dyn.home.test", "192.0.2.1", bare, "192.0.2.1");
+    assert!(matches!(play(&PAPER, &[same], &[])[..], [Outcome::Confirmed { .. }]));
+    // Of another zone nothing is.
+    let elsewhere = host_after("a.dyn.home.test", "192.0.2.1", "2 other.test other.test id=z2", "192.0.2.1");
+    let script = [ZONE, (LOOK.0, 200, "a.dyn.home.test 192.0.2.1 r1 300")];
+    assert_eq!(play(&PAPER, &[elsewhere], &script), [confirmed(MEMORY, 300)]);
 }
 
 #[test]

@@ -156,7 +156,7 @@ fn refusals_are_told_apart() {
         assert_unconfirmed(&one(later(), &[(UPDATE, (status, &error(code, "words")))]), class, maybe_written);
     }
     let other = done(&record("A", "192.0.2.1", 60, LINE, PLAIN));
-    for body in ["{}", r#"{"ResponseMetadata": {}}"#, &other] {
+    for body in ["{}", "[]", r#"{"ResponseMetadata": {}}"#, &other] {
         assert_unconfirmed(&one(later(), &[(UPDATE, (200, body))]), Class::Bug, true);
     }
     let (gone, create) = (error("ErrDBNotFound", "record not found"), CREATE.replace("192.0.2.1", "192.0.2.2"));
