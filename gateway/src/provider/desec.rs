@@ -4,8 +4,7 @@
 //! or none, and counts as one call against limits that are narrow: a day has 300 writes for each domain. What a set in
 //! the list leaves out (here its TTL) stays.
 //!
-//! Each domain has a least TTL, 3600 as a rule. It is the zone's id here, and goes with each record as
-//! [`Known::note`]; what is asked for below is moved up to it.
+//! Each domain has a least TTL, 3600 as a rule. It is the zone's id here; what is asked for below is moved up to it.
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -81,9 +80,12 @@ impl Api for Account {
         if hosts > 1 { View::Zone } else { View::Name }
     }
 
-    /// The least of all domains; [`least_ttl`] knows that of one.
     fn ttls(&self) -> RangeInclusive<u32> {
         1..=MOST_TTL
+    }
+
+    fn least_ttl(&self, zone_id: &str) -> u32 {
+        zone_id.parse().unwrap_or(1).min(MOST_TTL)
     }
 
     fn budget(&self) -> Budget {
@@ -105,12 +107,6 @@ impl Api for Account {
 
     fn writes_sets(&self) -> bool {
         true
-    }
-
-    fn ttl_for(&self, standing: Option<&Known>, asked: Option<u32>) -> Option<u32> {
-        let least = standing.map_or(1, |known| least_ttl(&known.note));
-        let asked = asked.map(|ttl| ttl.max(least).min(MOST_TTL));
-        asked.filter(|ttl| standing.is_none_or(|known| known.ttl != *ttl))
     }
 
     fn find_zone(&self, ask: &Ask<'_>, _page: Option<&str>) -> Option<HttpCall> {
@@ -166,7 +162,7 @@ impl Api for Account {
                 Act::Remove { .. } => None,
             };
             if let Some(ttl) = ttl {
-                set["ttl"] = json!(ttl.max(least_ttl(ask.zone_id)));
+                set["ttl"] = json!(ttl);
             }
             set
         };
@@ -195,16 +191,11 @@ impl Api for Account {
     }
 }
 
-/// The least TTL of a domain, out of its id or a record's note.
-fn least_ttl(text: &str) -> u32 {
-    text.parse().unwrap_or(1).min(MOST_TTL)
-}
-
 /// The addresses of a set. One that cannot be read would be lost with the next write, so then there are none.
 fn records(set: &Value, ask: &Ask<'_>) -> Option<Vec<Record>> {
     let name = absolute(set["subname"].as_str()?, ask.zone);
     let ttl = u32::try_from(set["ttl"].as_u64()?).ok()?;
-    let known = Known { ttl, note: ask.zone_id.into(), ..Known::default() };
+    let known = Known { ttl, ..Known::default() };
     let record = |value: &Value| {
         let address = value.as_str()?.parse::<IpAddr>().ok()?;
         let record = Record { name: name.clone(), address, known: known.clone() };
@@ -280,7 +271,7 @@ mod tests {
     );
     const NONE: (u16, &str) = (200, "[]");
     const LOOK: &str = "GET /domains/home.test/rrsets/?subname=nas";
-    const MEMORY: &str = "2 home.test home.test id=3600 A=/3600/3600";
+    const MEMORY: &str = "2 home.test home.test id=3600 A=/3600/";
 
     /// As recorded in 2025.
     fn set(subname: &str, kind: &str, values: &str) -> String {
@@ -316,15 +307,12 @@ mod tests {
             r#"PATCH /domains/home.test/rrsets/ [{"records":["192.0.2.2"],"subname":"nas","ttl":7200,"type":"A"}]"#;
         let dearer = HostJob { ttl: Some(7200), ..host_after("nas.home.test", "192.0.2.1", MEMORY, "192.0.2.2") };
         let made = made.replace(r#""ttl": 3600"#, r#""ttl": 7200"#);
-        assert_eq!(
-            one(dearer, &[(patch, (200, &made))]),
-            confirmed("2 home.test home.test id=3600 A=/7200/3600", 7200)
-        );
+        assert_eq!(one(dearer, &[(patch, (200, &made))]), confirmed("2 home.test home.test id=3600 A=/7200/", 7200));
     }
 
     #[test]
     fn families_and_hosts_go_together() {
-        let memory = "2 home.test home.test id=3600 A=/3600/3600 AAAA=/3600/3600";
+        let memory = "2 home.test home.test id=3600 A=/3600/ AAAA=/3600/";
         let both = host_after("home.test", "192.0.2.1,2001:db8::1", memory, "192.0.2.2,2001:db8::2");
         let wild = host_after("*.lan.home.test", "192.0.2.1", MEMORY, "192.0.2.3");
         let patch = concat!(

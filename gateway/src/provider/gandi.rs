@@ -210,7 +210,7 @@ mod tests {
             r#"PUT /domains/home.test/records/nas/A {"rrset_ttl":10800,"rrset_values":["192.0.2.2","192.0.2.77"]}"#;
         let forgotten = host_after("nas.home.test", "192.0.2.1", "", "192.0.2.2");
         let memory = "2 home.test home.test id=";
-        assert_eq!(one(forgotten, &[(LOOK, (200, sets)), (put, MADE)]), confirmed(memory, 0));
+        assert_eq!(one(forgotten, &[(LOOK, (200, sets)), (put, MADE)]), confirmed(memory, 10800));
         assert_refused(&one(host("nas.home.test", "192.0.2.9"), &[(LOOK, (200, sets))]), Class::Invalid, "192.0.2.77");
     }
 

@@ -224,7 +224,7 @@ mod tests {
         let put = r#"PUT /v1/domains/home.test/records/A/%40 [{"data":"192.0.2.2","ttl":3600},{"data":"192.0.2.77","ttl":3600}]"#;
         let forgotten = host_after("home.test", "192.0.2.1", "", "192.0.2.2");
         let outcome = one(forgotten, &[(look, (200, two)), (put, DONE)]);
-        assert_eq!(outcome, confirmed("2 home.test home.test id=", 0));
+        assert_eq!(outcome, confirmed("2 home.test home.test id=", 3600));
         assert_refused(&one(host("home.test", "192.0.2.9"), &[(look, (200, two))]), Class::Invalid, "192.0.2.77");
     }
 

@@ -418,6 +418,8 @@ struct Host {
     memory: Memory,
     /// The least TTL of the zone, as far as it is known.
     least_ttl: u32,
+    /// The TTL of what was written last.
+    written_ttl: Option<u32>,
     /// The families still to be looked at.
     unseen: Vec<Family>,
     /// What was seen.
@@ -498,6 +500,7 @@ impl Conversation {
             job,
             memory: Memory::default(),
             least_ttl: 0,
+            written_ttl: None,
             unseen: Vec::new(),
             records: Vec::new(),
             obstacles: Vec::new(),
@@ -757,6 +760,9 @@ impl Conversation {
         for (change, written) in changes.iter().zip(written) {
             let Some(host) = self.hosts.iter_mut().find(|host| host.job.hostname == change.hostname) else { continue };
             host.changes.retain(|left| left != change);
+            if change.to().is_some() {
+                host.written_ttl = Some(written.ttl.unwrap_or(change.ttl()));
+            }
             host.is_partly_written = true;
             let sets = self.api.writes_sets();
             let known = match change.act {
@@ -891,7 +897,8 @@ impl Conversation {
         let outcome = |host: &mut Host| {
             host.outcome.take().unwrap_or_else(|| {
                 let known = |family| host.memory.of(family);
-                let ttl = Family::BOTH.into_iter().find_map(known).map_or(0, |known| known.ttl);
+                let ttl =
+                    Family::BOTH.into_iter().find_map(known).map(|known| known.ttl).or(host.written_ttl).unwrap_or(0);
                 let ttl = if host.job.wanted.is_empty() { 0 } else { ttl };
                 let remembered = is_known.then(|| host.memory.write(&zone, &self.configured).into());
                 Outcome::Confirmed { remembered, ttl }

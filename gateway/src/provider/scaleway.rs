@@ -307,7 +307,7 @@ mod tests {
         let change = patch(json!([{"set": {"id_fields": {"name": "nas", "type": "A"}, "records": records}}]));
         let forgotten = host_after("nas.example.com", "192.0.2.1", "", "192.0.2.2");
         let script = [(LOOK.into(), list), (change, said(&["A nas 192.0.2.2", "A nas 192.0.2.77"]))];
-        assert_eq!(one(forgotten, &script), confirmed("2 example.com example.com id=", 0));
+        assert_eq!(one(forgotten, &script), confirmed("2 example.com example.com id=", 3600));
         // Later changes remember the comment.
         let memory = |address: &str| format!("2 example.com example.com id= A=/3600/%7B%22{address}%22%3A%22x%22%7D");
         let later = host_after("nas.example.com", "192.0.2.1", &memory("192.0.2.1"), "192.0.2.2");

@@ -48,7 +48,7 @@ fn confirmed(memory: &str, ttl: u32) -> Outcome {
 #[test]
 fn a_new_name_is_made_and_its_id_is_learnt_with_the_next_change() {
     let made = "2 home.test home.test id=";
-    assert_eq!(one(host("nas.home.test", "192.0.2.1"), &[ZONE, (LOOK, NONE), (POST, DONE)]), confirmed(made, 0));
+    assert_eq!(one(host("nas.home.test", "192.0.2.1"), &[ZONE, (LOOK, NONE), (POST, DONE)]), confirmed(made, 60));
     let list = listed("A", "192.0.2.1", LINE, "running", "");
     let second = host_after("nas.home.test", "192.0.2.1", made, "192.0.2.2");
     assert_eq!(one(second, &[(LOOK, (200, &list)), (PUT, DONE)]), confirmed(MEMORY, 60));
@@ -75,7 +75,7 @@ fn an_editions_least_ttl_is_found_out() {
     let refused = error("InvalidParameter", "The ttl is less than the minimum of the zone");
     let post = POST.replace("\"ttl\":60", "\"ttl\":300");
     let script = [ZONE, (LOOK, NONE), (POST, (400, refused.as_str())), (LOOK, NONE), (&post, DONE)];
-    assert_eq!(one(host("nas.home.test", "192.0.2.1"), &script), confirmed("2 home.test home.test id=300", 0));
+    assert_eq!(one(host("nas.home.test", "192.0.2.1"), &script), confirmed("2 home.test home.test id=300", 300));
 }
 
 #[test]
@@ -116,5 +116,5 @@ fn refusals_are_told_apart() {
     assert_unconfirmed(&one(later(), &[(PUT, (204, ""))]), Class::Bug, true);
     let (gone, post) = (error("NoSuchObject", "no record"), POST.replace("192.0.2.1", "192.0.2.2"));
     let script = [(PUT, (404, gone.as_str())), (LOOK, NONE), (&post, DONE)];
-    assert_eq!(one(later(), &script), confirmed("2 home.test home.test id=", 0));
+    assert_eq!(one(later(), &script), confirmed("2 home.test home.test id=", 60));
 }

@@ -85,7 +85,7 @@ fn credentials_go_where_the_server_wants_them() {
         if let Some(flag) = flag {
             settings.set(QUERY_CREDENTIALS, Setting::Flag(flag));
         }
-        let outcomes = play(&settings, "home.test", &[first.clone()], &[asked(more)], |call| {
+        let outcomes = play(&settings, "home.test", std::slice::from_ref(&first), &[asked(more)], |call| {
             if authorization.is_empty() {
                 assert!(call.headers.is_empty(), "{:?}", call.headers);
             } else {

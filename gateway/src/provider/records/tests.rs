@@ -372,7 +372,7 @@ fn sets_are_written_whole_with_what_others_put_there() {
     let list = "a.dyn.home.test 192.0.2.1  300\na.dyn.home.test 192.0.2.77  300";
     let forgotten = host_after("a.dyn.home.test", "192.0.2.1", "", "192.0.2.2");
     let script = [ZONE, (LOOK.0, 200, list), ("set a.dyn.home.test 192.0.2.2,192.0.2.77 300", 200, "done")];
-    assert_eq!(play(&paper, &[forgotten], &script), [confirmed("2 dyn.home.test dyn.home.test id=z1", 0)]);
+    assert_eq!(play(&paper, &[forgotten], &script), [confirmed("2 dyn.home.test dyn.home.test id=z1", 300)]);
     // Taken offline: only what we wrote goes.
     let script = [(LOOK.0, 200, list), ("set a.dyn.home.test 192.0.2.77 300", 200, "done")];
     assert_eq!(play(&paper, &[later("")], &script), [confirmed("2 dyn.home.test dyn.home.test id=z1", 0)]);

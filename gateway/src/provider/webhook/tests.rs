@@ -1,6 +1,6 @@
 use super::*;
 use crate::provider::play::{self, assert_refused, assert_unconfirmed, host, host_after};
-use crate::provider::{HostJob, Outcome, Setting};
+use crate::provider::{Call, HostJob, Job, Outcome, Setting, Step};
 
 /// Settings without an endpoint; `url` and the like are secrets.
 fn settings(pairs: &[(&'static str, &str)]) -> ProviderSettings {
@@ -25,11 +25,10 @@ fn one(settings: &ProviderSettings, host: HostJob, script: &[(&str, (u16, &str))
     let mut settings = settings.clone();
     let provider = settings.open().unwrap();
     settings.endpoint = Some(String::new());
-    let job = crate::provider::Job { zone: Hostname::parse("home.test").unwrap(), hosts: vec![host] };
-    match play::run(&settings, provider.update(&job), &script, |_| ()) {
-        crate::provider::Step::Done(mut outcomes) => outcomes.remove(0),
-        other => panic!("one call too many: {other:?}"),
-    }
+    let job = Job { zone: Hostname::parse("home.test").unwrap(), hosts: vec![host] };
+    let step = play::run(&settings, provider.update(&job), &script, |_| ());
+    let Step::Done(mut outcomes) = step else { panic!("one call too many: {step:?}") };
+    outcomes.remove(0)
 }
 
 const DONE: Outcome = Outcome::Confirmed { remembered: None, ttl: 60 };
@@ -102,14 +101,10 @@ fn an_answer_is_held_against_what_is_expected() {
 fn values_are_escaped_for_the_type_of_the_body_and_calls_are_signed() {
     let form = settings(&[(URL, "https://x.test/"), (BODY, "a={ip}"), (HMAC_SECRET, "hush-hush-0123")]);
     let talk = |settings: &ProviderSettings, wanted| {
-        let job = crate::provider::Job {
-            zone: Hostname::parse("home.test").unwrap(),
-            hosts: vec![host("nas.home.test", wanted)],
-        };
-        match settings.open().unwrap().update(&job).next(None, play::NOON) {
-            crate::provider::Step::Send(crate::provider::Call::Http(call)) => call,
-            other => panic!("{other:?}"),
-        }
+        let job = Job { zone: Hostname::parse("home.test").unwrap(), hosts: vec![host("nas.home.test", wanted)] };
+        let step = settings.open().unwrap().update(&job).next(None, play::NOON);
+        let Step::Send(Call::Http(call)) = step else { panic!("{step:?}") };
+        call
     };
     let call = talk(&form, "2001:db8::1");
     assert_eq!(call.body, "a=2001%3Adb8%3A%3A1");

@@ -10,6 +10,7 @@
 mod bare;
 mod changes;
 mod connections;
+mod economy;
 mod generator;
 mod instructions;
 mod keep_alive;
@@ -38,12 +39,13 @@ struct Effort {
 /// What a part is called, what it is about, and what measures it.
 type Part = (&'static str, &'static str, fn(&Laboratory, Effort, &mut Table));
 
-const PARTS: [Part; 6] = [
+const PARTS: [Part; 7] = [
     ("a", "an update that changes nothing, over keep-alive", keep_alive::measure),
     ("b", "a new TLS 1.3 connection for each update", connections::measure),
     ("c", "durable changes from 64 connections", changes::measure),
     ("d", "a million hosts: requests, memory, start", million::measure),
     ("e", "the embedded name server and BIND", names::measure),
+    ("p", "calls to each provider for a change, no change, a burst", economy::measure),
     ("i", "instructions of an update, counted by callgrind", instructions::measure),
 ];
 
@@ -67,7 +69,7 @@ fn main() -> ExitCode {
             _ => PARTS.iter().find(|(name, ..)| *name == word).map(|part| chosen.push(*part)).is_some(),
         };
         if !is_understood {
-            eprintln!("usage: tests/bench [a] [b] [c] [d] [e] [i] [--rounds N] [--seconds N]");
+            eprintln!("usage: tests/bench [a] [b] [c] [d] [e] [p] [i] [--rounds N] [--seconds N]");
             for (name, about, _) in PARTS {
                 eprintln!("  {name}  {about}");
             }
