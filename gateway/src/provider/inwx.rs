@@ -349,10 +349,8 @@ mod tests {
         let mut talk = provider.update(&job);
         let mut heard = None;
         for (index, (asked, body)) in script.iter().enumerate() {
-            let call = match talk.next(heard.take(), NOON) {
-                Step::Send(Call::Http(call)) => call,
-                other => panic!("ended before {asked}: {other:?}"),
-            };
+            let step = talk.next(heard.take(), NOON);
+            let Step::Send(Call::Http(call)) = step else { panic!("ended before {asked}: {step:?}") };
             assert_eq!((call.method.as_str(), call.url.as_str()), ("POST", "http://api.test/"));
             let sent: Value = serde_json::from_slice(&call.body).unwrap();
             assert_eq!(format!("{} {}", sent["method"].as_str().unwrap(), sent["params"]), *asked);
@@ -364,10 +362,9 @@ mod tests {
             }
             heard = Some(Heard::Answer(Answer { status: 200, headers, body: Bytes::from((*body).to_owned()) }));
         }
-        match talk.next(heard, NOON) {
-            Step::Done(mut outcomes) => outcomes.remove(0),
-            other => panic!("one call too many: {other:?}"),
-        }
+        let step = talk.next(heard, NOON);
+        let Step::Done(mut outcomes) = step else { panic!("one call too many: {step:?}") };
+        outcomes.remove(0)
     }
 
     fn one(host: HostJob, script: &[(&str, &str)]) -> Outcome {

@@ -17,6 +17,7 @@ pub static SUBJECT: Subject = Subject {
     start,
     traits: Traits {
         first_calls: 4, // the zone, no set, no CNAME, a write
+        replaces_sets: true,
         ttl: Some((60, 120)),
         beside: || json!({"meta": {"notes": ["cellar"]}, "filters": [{"type": "geodns", "limit": 1}]}),
         spoil: |settings| settings.set("api_token", secret("1234$wrong-api-token-0123456789")),

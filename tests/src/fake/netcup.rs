@@ -142,12 +142,11 @@ impl Netcup {
         asked.only_members(one, &["id", "hostname", "type", "priority", "destination", "deleterecord", "state"]);
         let text = |member: &str| one[member].as_str().unwrap_or_default();
         let record = Record::new(&self.zone.absolute(text("hostname")), text("type"), text("destination"));
-        let id = match &one["id"] {
-            Value::Null => 0,
-            id => match id.as_str().and_then(|id| id.parse().ok()).filter(|id| self.zone.by_id(*id).is_some()) {
-                Some(id) => id,
-                None => return false,
-            },
+        let known = one["id"].as_str().and_then(|id| id.parse().ok()).filter(|id| self.zone.by_id(*id).is_some());
+        let id = match known {
+            Some(id) => id,
+            None if one["id"].is_null() => 0,
+            None => return false,
         };
         let record = Record { id, ttl: TTL, ..record };
         if one["deleterecord"] == true {

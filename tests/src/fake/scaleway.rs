@@ -19,6 +19,7 @@ pub static SUBJECT: Subject = Subject {
         first_calls: 2,      // the zone's name is all that is needed: a look, a write
         dual_stack_calls: 1, // any number of changes in one call
         batch: 50,
+        replaces_sets: true,
         beside: || json!({"comment": "the box in the cellar"}),
         spoil: |settings| settings.set("secret_key", secret("99999999-2222-3333-4444-555555555555")),
         throttled: || failure(429, "too_many_requests", "too many requests"),

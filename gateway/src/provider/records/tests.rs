@@ -357,7 +357,7 @@ fn what_cannot_be_changed_in_place_is_made_before_the_old_goes() {
     let doubting = HostJob { doubted: vec![set("192.0.2.2")], ..later };
     let list = "a.dyn.home.test 192.0.2.1 r1 300\na.dyn.home.test 192.0.2.2 r2 300\na.dyn.home.test 192.0.2.77 r3 300";
     let script = [(LOOK.0, 200, list), (remove, 200, "done")];
-    assert_eq!(play(&paper, &[doubting.clone()], &script), [confirmed(after, 300)]);
+    assert_eq!(play(&paper, std::slice::from_ref(&doubting), &script), [confirmed(after, 300)]);
     // Meanwhile a third one is wanted: both of ours go.
     let doubting = HostJob { wanted: set("192.0.2.3"), ..doubting };
     let create = "create a.dyn.home.test 192.0.2.3 300";
@@ -423,9 +423,9 @@ fn a_session_may_need_a_second_call_and_a_logout_may_get_lost() {
     let (login, unlock) = (("login", 200, "s1:"), ("s1:unlock", 200, "done"));
     for end in [(200, "done"), (500, ""), (0, "")] {
         let script = [login, unlock, (alter, 200, "done"), ("s1:finish", end.0, end.1)];
-        assert_eq!(play(&paper, &[later.clone()], &script), [confirmed(MEMORY, 300)], "{end:?}");
+        assert_eq!(play(&paper, std::slice::from_ref(&later), &script), [confirmed(MEMORY, 300)], "{end:?}");
     }
-    let outcome = play(&paper, &[later.clone()], &[login, ("s1:unlock", 403, "no")]);
+    let outcome = play(&paper, std::slice::from_ref(&later), &[login, ("s1:unlock", 403, "no")]);
     assert_refused(&outcome[0], Class::Auth, "text");
     // Nobody says farewell to somebody who does not answer.
     let doubting = HostJob { doubted: vec![set("192.0.2.2")], ..later };
