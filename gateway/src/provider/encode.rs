@@ -76,6 +76,12 @@ pub(crate) fn percent_encoded(text: &str) -> String {
     encoded
 }
 
+/// A name as one part of a path. `@` and `*` stay as they are, as vendors write them (RFC 3986 3.3 allows both): not
+/// every server decodes what it compares.
+pub(crate) fn segment(name: &str) -> String {
+    percent_encoded(name).replace("%40", "@").replace("%2A", "*")
+}
+
 /// The reverse of [`percent_encoded`]; `None` when it is none.
 pub(crate) fn percent_decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
@@ -122,6 +128,16 @@ pub(crate) fn scalar(value: &Value) -> Option<String> {
     }
 }
 
+/// A whole number of an answer, however it is written.
+pub(crate) fn number(value: &Value) -> Option<u64> {
+    value.as_u64().or_else(|| value.as_str()?.trim().parse().ok())
+}
+
+/// The same for a TTL, in seconds.
+pub(crate) fn seconds(value: &Value) -> Option<u32> {
+    number(value).and_then(|seconds| u32::try_from(seconds).ok())
+}
+
 /// Whether a text may stand in a path as an id.
 pub(crate) fn is_id(text: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
@@ -138,6 +154,7 @@ mod tests {
             assert_eq!(percent_decoded(&percent_encoded(text)).as_deref(), Some(text));
         }
         assert_eq!(percent_encoded("*+ä"), "%2A%2B%C3%A4");
+        assert_eq!((&*segment("@"), &*segment("*.lan"), &*segment("a/b@")), ("@", "*.lan", "a%2Fb@"));
         for broken in ["%", "%4", "%zz", "%ff"] {
             assert_eq!(percent_decoded(broken), None, "{broken}");
         }
@@ -161,6 +178,8 @@ mod tests {
         assert_eq!(scalar(&7.into()).as_deref(), Some("7"));
         assert_eq!(scalar(&"7".into()).as_deref(), Some("7"));
         assert_eq!((scalar(&Value::Null), scalar(&true.into())), (None, None));
+        assert_eq!((number(&7.into()), number(&"7".into()), number(&"-7".into())), (Some(7), Some(7), None));
+        assert_eq!((seconds(&"600".into()), seconds(&u64::MAX.into()), seconds(&Value::Null)), (Some(600), None, None));
         assert!(is_id("rec_0a-9") && !is_id("") && !is_id("..") && !is_id("a/b") && !is_id(&"a".repeat(65)));
     }
 }

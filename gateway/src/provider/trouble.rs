@@ -138,13 +138,18 @@ pub(crate) fn read_json(
     explain: impl FnOnce(u16, &Value) -> Option<Trouble>,
 ) -> Result<Value, Trouble> {
     let is_success = (200..300).contains(&answer.status);
-    let parsed =
-        if answer.body.is_empty() && is_success { Ok(Value::Null) } else { serde_json::from_slice(&answer.body) };
+    let is_empty = answer.body.iter().all(u8::is_ascii_whitespace);
+    let parsed = if is_empty && is_success { Ok(Value::Null) } else { serde_json::from_slice(&answer.body) };
     match parsed {
         Ok(value) if is_success => Ok(value),
         Ok(value) => Err(explain(answer.status, &value).unwrap_or_else(|| Trouble::by_status(answer))),
         Err(_) => Err(Trouble::by_status(answer)),
     }
+}
+
+/// Whether the body of a success adds nothing to its status: for APIs that answer a write so.
+pub(crate) fn says_nothing(body: &Value) -> bool {
+    body.is_null() || body.as_object().is_some_and(serde_json::Map::is_empty)
 }
 
 #[cfg(test)]
@@ -190,7 +195,9 @@ mod tests {
             read_json(&answer, |_, body| body["known"].as_bool().map(|_| Trouble::of(Class::Quota, "known", "")))
         };
         assert!(read(200, "{}").is_ok() && read(201, "[]").is_ok());
-        assert_eq!(read(204, ""), Ok(Value::Null));
+        assert_eq!((read(204, ""), read(200, "\r\n")), (Ok(Value::Null), Ok(Value::Null)));
+        assert!(["", "null", "{}"].into_iter().all(|body| says_nothing(&read(200, body).unwrap())));
+        assert!(["[]", "{\"a\": 1}", "\"OK\""].into_iter().all(|body| !says_nothing(&read(200, body).unwrap())));
         assert_eq!(read(200, "{").unwrap_err().meaning, Meaning::Plain(Class::Bug));
         assert_eq!(read(400, r#"{"known": true}"#).unwrap_err().meaning, Meaning::Plain(Class::Quota));
         assert_eq!(read(400, r#"{"other": true}"#).unwrap_err().meaning, Meaning::Plain(Class::Invalid));
