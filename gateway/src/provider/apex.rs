@@ -368,8 +368,10 @@ impl Conversation {
             Meaning::NoZone | Meaning::NoRecord | Meaning::Forbidden if self.id.is_some() && !self.has_found => {
                 return self.find();
             }
+            // The zone was there a moment ago, so it is about what was written.
+            Meaning::NoZone | Meaning::NoRecord if is_write => Class::Invalid,
             Meaning::NoZone | Meaning::NoRecord => Class::NoZone,
-            Meaning::Forbidden if self.is_proved => Class::Denied,
+            Meaning::Forbidden if self.is_proved || self.apex.tells_rights_apart() => Class::Denied,
             Meaning::Forbidden => Class::Auth,
             Meaning::Exists | Meaning::LowTtl => Class::Invalid,
         };

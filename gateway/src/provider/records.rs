@@ -42,6 +42,11 @@ pub(crate) trait Api: Send + Sync {
     /// What the operator can do about a refusal, beginning with "; ".
     fn cure(&self, class: Class) -> &'static str;
 
+    /// Whether [`Meaning::Forbidden`] is about rights only, because a wrong credential gets another answer.
+    fn tells_rights_apart(&self) -> bool {
+        false
+    }
+
     /// How many changes of one zone go into one [`Self::write`], all or none of them made; also the number of hosts
     /// in one job.
     fn changes_at_once(&self) -> usize {
@@ -818,9 +823,10 @@ impl Conversation {
                 return self.look_again(false);
             }
             // A credential that was good a moment ago is good, only not for this.
-            Meaning::Forbidden if self.is_proved => Class::Denied,
+            Meaning::Forbidden if self.is_proved || self.api.tells_rights_apart() => Class::Denied,
             Meaning::Forbidden => Class::Auth,
-            Meaning::NoZone | Meaning::NoRecord if !is_write => Class::NoZone,
+            // What a new record misses is its zone.
+            Meaning::NoZone | Meaning::NoRecord if !is_write || is_creation(&stage) => Class::NoZone,
             Meaning::NoZone | Meaning::NoRecord => Class::Busy,
             Meaning::Exists | Meaning::LowTtl => Class::Invalid,
         };
@@ -917,6 +923,14 @@ impl Conversation {
                 obstacles: mem::take(&mut host.obstacles),
             }),
         }
+    }
+}
+
+/// Whether a write only makes records.
+fn is_creation(stage: &Stage) -> bool {
+    match stage {
+        Stage::Write { changes } => changes.iter().all(|change| matches!(change.act, Act::Create { .. })),
+        Stage::Finish | Stage::LogIn | Stage::Look { .. } | Stage::Unlock | Stage::Zone => false,
     }
 }
 
