@@ -19,7 +19,7 @@ use nicgate_logic::policy::DEFAULT_TTL;
 use serde_json::{Value, json};
 
 use self::answer::PROXIED_NOTE;
-use super::encode::{percent_encoded, secret_header};
+use super::encode::{is_id, percent_encoded, secret_header};
 use super::records::{Act, Api, Ask, Change, Found, Known, Page, Spot, View, Written, Zoned};
 use super::trouble::Trouble;
 use super::{
@@ -75,7 +75,7 @@ impl Kind for Cloudflare {
         let bad = |key, why: &str| BadSetting { key, why: why.to_owned() };
         let authorization = secret_header(API_TOKEN, &format!("Bearer {}", settings.credential(API_TOKEN)?))?;
         let zone_id = settings.text(ZONE_ID).map(str::trim);
-        if zone_id.is_some_and(|id| !answer::is_id(id)) {
+        if zone_id.is_some_and(|id| !is_id(id)) {
             return Err(bad(ZONE_ID, "an id is 32 hexadecimal digits; the zone's name belongs into [[zone]]"));
         }
         if settings.ttl.is_some_and(|ttl| ttl != AUTOMATIC_TTL && !(30..=86400).contains(&ttl)) {
@@ -225,7 +225,8 @@ impl Api for Account {
         self.call(
             Method::GET,
             &match at.view {
-                View::Zone => format!("{records}?type=A,AAAA,CNAME&page={}&per_page={PAGE}", page.unwrap_or("1")),
+                // Of all types: a filter by several of them works, but is documented nowhere.
+                View::Zone => format!("{records}?page={}&per_page={PAGE}", page.unwrap_or("1")),
                 View::Family | View::Name => {
                     format!("{records}?name={}&per_page=100", percent_encoded(at.hostname.as_str()))
                 }

@@ -3,9 +3,11 @@
 use std::net::IpAddr;
 
 use nicgate_protocol::{Family, Hostname};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use super::AUTOMATIC_TTL;
+use crate::provider::encode::{is_id, number, seconds};
 use crate::provider::records::{Known, Page, Record};
 use crate::provider::trouble::{Meaning, Trouble};
 use crate::provider::{Answer, Class, is_same_name};
@@ -20,26 +22,34 @@ pub(super) const PROXIED_NOTE: &str = "proxied";
 /// What every answer is wrapped in.
 #[derive(Deserialize)]
 struct Envelope {
-    #[serde(default)]
-    success: bool,
+    success: Option<bool>,
     errors: Option<Vec<ApiError>>,
     #[serde(default)]
     result: Value,
-    result_info: Option<Paging>,
+    #[serde(default)]
+    result_info: Value,
+}
+
+impl Envelope {
+    /// `"success": true`. The reference shows the answer to a `DELETE` without that member, so where it is missing, a
+    /// result with an id counts.
+    fn is_success(&self) -> bool {
+        let has_errors = self.errors.as_ref().is_some_and(|errors| !errors.is_empty());
+        self.success.unwrap_or_else(|| self.result["id"].is_string() && !has_errors)
+    }
 }
 
 #[derive(Deserialize)]
 struct ApiError {
+    #[serde(deserialize_with = "code")]
     code: u32,
-    #[serde(default)]
-    message: String,
+    message: Option<String>,
     error_chain: Option<Vec<ApiError>>,
 }
 
-#[derive(Deserialize)]
-struct Paging {
-    page: Option<u64>,
-    total_pages: Option<u64>,
+/// A code as a number or as a text; 0 is none of Cloudflare's.
+fn code<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    Value::deserialize(from).map(|value| seconds(&value).unwrap_or(0))
 }
 
 /// The contents of a success.
@@ -51,14 +61,13 @@ pub(super) struct Contents {
     pub(super) next: Option<u64>,
 }
 
-/// Reads an answer. A success is HTTP 200 and `"success": true`, nothing less.
+/// Reads an answer. A success is HTTP 200 (201 would say no less) and `"success": true`.
 pub(super) fn read(answer: &Answer) -> Result<Contents, Trouble> {
     match serde_json::from_slice::<Envelope>(&answer.body) {
-        Ok(envelope) if answer.status == 200 && envelope.success => {
-            let next = envelope.result_info.and_then(|paging| {
-                let page = paging.page.unwrap_or(1);
-                (page < paging.total_pages.unwrap_or(1)).then_some(page + 1)
-            });
+        Ok(envelope) if matches!(answer.status, 200 | 201) && envelope.is_success() => {
+            let paging = |member: &str| number(&envelope.result_info[member]).unwrap_or(1);
+            let page = paging("page");
+            let next = (page < paging("total_pages")).then_some(page + 1);
             Ok(Contents { result: envelope.result, next })
         }
         Ok(envelope) => Err(explain(answer, &envelope.errors.unwrap_or_default())),
@@ -71,7 +80,7 @@ fn explain(answer: &Answer, errors: &[ApiError]) -> Trouble {
     let cause = errors.iter().map(root_cause).find(|error| by_code(error.code, answer.status).is_some());
     let shown = cause.or_else(|| errors.first().map(root_cause));
     let Some(error) = shown else { return Trouble::by_status(answer) };
-    let (code, text) = (error.code.to_string(), error.message.as_str());
+    let (code, text) = (error.code.to_string(), error.message.as_deref().unwrap_or_default());
     if answer.status == 429 || errors.iter().any(|error| error.code == THROTTLED) {
         return Trouble::of(Class::Rate, &code, text);
     }
@@ -112,7 +121,8 @@ struct WrittenRecord {
     #[serde(rename = "type")]
     kind: String,
     content: Option<String>,
-    ttl: u32,
+    #[serde(default)]
+    ttl: Value,
     proxied: Option<bool>,
 }
 
@@ -122,7 +132,8 @@ pub(super) fn record(value: &Value) -> Option<Record> {
     let family = Family::BOTH.into_iter().find(|family| family.record_type() == written.kind)?;
     let address: IpAddr = written.content?.trim().parse().ok()?;
     let note = if written.proxied.unwrap_or(false) { PROXIED_NOTE } else { "" };
-    let known = Known { id: written.id.as_str().into(), ttl: written.ttl, note: note.into() };
+    let ttl = seconds(&written.ttl).unwrap_or(AUTOMATIC_TTL);
+    let known = Known { id: written.id.as_str().into(), ttl, note: note.into() };
     (Family::of(address) == family && is_id(&written.id)).then_some(Record { name: written.name, address, known })
 }
 
@@ -150,12 +161,6 @@ pub(super) fn zone_ids(list: &Value, zone: &Hostname) -> Option<Vec<String>> {
     let zones = Vec::<Zone>::deserialize(list).ok()?;
     let named = zones.into_iter().filter(|known| is_same_name(&known.name, zone) && is_id(&known.id));
     Some(named.map(|known| known.id).collect())
-}
-
-/// Whether a text may stand in a path as an id. Today's are 32 hexadecimal digits; nothing promises that.
-pub(super) fn is_id(text: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    !text.is_empty() && text.len() <= 64 && text.bytes().all(plain)
 }
 
 #[cfg(test)]
@@ -238,6 +243,12 @@ mod tests {
             (200, r#"{"success":true,"result":{},"errors":[{"code":1000,"message":"a remark"}]}"#, true),
             (200, r#"{"success":false,"result":{},"errors":[]}"#, false),
             (200, r#"{"result":{}}"#, false),
+            (200, r#"{"success":null,"result":[]}"#, false),
+            (201, r#"{"success":true,"result":{},"errors":null}"#, true),
+            // The reference's example of an answer to a DELETE.
+            (200, r#"{"result":{"id":"023e105f4ecef8ad9ca31a8372d0c353"}}"#, true),
+            (200, r#"{"result":{"id":"a1"},"errors":[{"code":"1000","message":null}]}"#, false),
+            (200, r#"{"success":true,"result":[],"result_info":{"page":"1","total_pages":null}}"#, true),
             (202, r#"{"success":true,"result":{},"errors":[]}"#, false),
         ] {
             assert_eq!(read(&said(status, body)).is_ok(), is_success, "{status} {body}");
@@ -251,6 +262,9 @@ mod tests {
                 "proxied": false, "proxiable": true, "settings": {}, "meta": {}, "comment": null, "tags": []})
         };
         let read = |value: &Value| record(value).map(|record| record.address.to_string());
+        let mut text = written("A", "192.0.2.1", "a1");
+        text["ttl"] = "300".into();
+        assert_eq!(record(&text).map(|record| record.known.ttl), Some(300));
         assert_eq!(read(&written("A", "192.0.2.1", "a1")).as_deref(), Some("192.0.2.1"));
         assert_eq!(read(&written("AAAA", "2001:0DB8:0:0:0:0:0:1", "a1")).as_deref(), Some("2001:db8::1"));
         for other in [

@@ -289,7 +289,7 @@ fn after_write(heard: Heard) -> Outcome {
     assert!(matches!(talk.next(None, Moment::default()), Step::Send(_)));
     match talk.next(Some(heard), Moment::default()) {
         Step::Done(mut outcomes) => outcomes.remove(0),
-        other => panic!("{other:?}"),
+        other @ (Step::Seen(_) | Step::Send(_)) => panic!("{other:?}"),
     }
 }
 
@@ -336,6 +336,21 @@ fn a_wildcard_is_looked_for_by_its_name() {
     let look = "GET /zones/z1/dns_records?name=%2A.home.test&per_page=100";
     let script = [(FIND, zone()), (look, success(json!([star])))];
     assert_eq!(play(&settings(), &job, &script), confirmed("2 home.test home.test id=z1 A=a1/60/", 60));
+}
+
+#[test]
+fn a_removal_is_told_as_the_reference_shows_it() {
+    let gone = job_after("192.0.2.1", "2 home.test home.test id=z1 A=a1/60/", "");
+    let delete = "DELETE /zones/z1/dns_records/a1";
+    for (body, is_done) in [
+        (r#"{"result":{"id":"a1"}}"#, true),
+        (r#"{"result":{"id":"a1"},"success":true,"errors":[],"messages":[]}"#, true),
+        (r#"{"result":null}"#, false),
+    ] {
+        let script = [(LOOK, list(&["A a1 192.0.2.1"])), (delete, (200, body.to_owned()))];
+        let outcome = play(&settings(), &gone, &script);
+        assert_eq!(matches!(outcome, Outcome::Confirmed { ttl: 0, .. }), is_done, "{body}: {outcome:?}");
+    }
 }
 
 #[test]
