@@ -14,7 +14,7 @@ use std::sync::Arc;
 use http::Method;
 use serde_json::Value;
 
-use super::encode::{absolute, relative};
+use super::encode::{absolute, number, relative, scalar, seconds};
 use super::records::{Act, Api, Ask, Change, Found, Known, Page, Record, Spot, View, Written, Zoned};
 use super::sign::{Draft, Keys, Site, acs3};
 use super::trouble::{Meaning, Trouble, read_json};
@@ -24,6 +24,8 @@ const DEFAULT_ENDPOINT: &str = "https://alidns.aliyuncs.com";
 const VERSION: &str = "2015-01-09";
 /// The line of everybody for whom there is no other.
 const LINE: &str = "default";
+/// The `VersionCode` of the free edition.
+const FREE: &str = "mianfei";
 /// What the free edition takes, and so every other.
 const SAFE_TTL: u32 = 600;
 /// Most records of a page.
@@ -124,7 +126,8 @@ impl Api for Account {
             return Err(Trouble::unknown("the answer does not show the domain"));
         }
         let available = body["AvailableTtls"]["AvailableTtl"].as_array().into_iter().flatten();
-        let least = body["MinTtl"].as_u64().or_else(|| available.filter_map(number).min());
+        let of_the_free = (body["VersionCode"] == FREE).then_some(SAFE_TTL.into());
+        let least = number(&body["MinTtl"]).or_else(|| available.filter_map(number).min()).or(of_the_free);
         Ok(Found::Zone(least.map(|least| least.to_string()).unwrap_or_default()))
     }
 
@@ -147,23 +150,23 @@ impl Api for Account {
         for record in records {
             let text = |member: &str| record[member].as_str().unwrap_or_default();
             let (name, kind) = (absolute(text("RR"), ask.zone), text("Type"));
-            match (kind, text("Line"), text("Status")) {
-                ("A" | "AAAA", LINE, "ENABLE") => page.records.push(read_record(record, name).ok_or_else(unknown)?),
-                ("A" | "AAAA", LINE, _) => {
+            match kind {
+                "A" | "AAAA" if !matches!(text("Line"), "" | LINE) => {
+                    page.obstacles.push((name, format!("the name has an {kind} record for the line {}", text("Line"))));
+                }
+                "A" | "AAAA" if text("Status").eq_ignore_ascii_case("DISABLE") => {
                     page.obstacles.push((name, format!("the name has a disabled {kind} record")))
                 }
-                ("A" | "AAAA", line, _) => {
-                    page.obstacles.push((name, format!("the name has an {kind} record for the line {line}")));
-                }
-                ("CNAME" | "ALIAS" | "REDIRECT_URL" | "FORWARD_URL", ..) => {
+                "A" | "AAAA" => page.records.push(read_record(record, name).ok_or_else(unknown)?),
+                "CNAME" | "ALIAS" | "REDIRECT_URL" | "FORWARD_URL" => {
                     page.obstacles.push((name, format!("the name has a {kind} record")));
                 }
                 _ => {}
             }
         }
-        let (number, size) = (body["PageNumber"].as_u64().unwrap_or(1), body["PageSize"].as_u64().unwrap_or(100));
-        let is_more = body["TotalCount"].as_u64().is_some_and(|total| total > number * size) && !records.is_empty();
-        page.next = is_more.then(|| (number + 1).to_string());
+        let (at, size) = (number(&body["PageNumber"]).unwrap_or(1), number(&body["PageSize"]).unwrap_or(100));
+        let is_more = number(&body["TotalCount"]).is_some_and(|total| total > at.saturating_mul(size));
+        page.next = (is_more && !records.is_empty()).then(|| at.saturating_add(1).to_string());
         Ok(page)
     }
 
@@ -197,19 +200,12 @@ impl Api for Account {
     }
 }
 
-/// A whole number, also as text.
-fn number(value: &Value) -> Option<u64> {
-    value.as_u64().or_else(|| value.as_str()?.parse().ok())
-}
-
 fn record_id(body: &Value) -> Option<Box<str>> {
-    let id = &body["RecordId"];
-    id.as_str().map(Into::into).or_else(|| id.as_u64().map(|id| id.to_string().into()))
+    scalar(&body["RecordId"]).map(Into::into)
 }
 
 fn read_record(record: &Value, name: String) -> Option<Record> {
-    let ttl = u32::try_from(number(&record["TTL"])?).ok()?;
-    let known = Known { id: record_id(record)?, ttl, ..Known::default() };
+    let known = Known { id: record_id(record)?, ttl: seconds(&record["TTL"])?, ..Known::default() };
     Some(Record { name, address: record["Value"].as_str()?.parse().ok()?, known })
 }
 
@@ -228,13 +224,15 @@ fn explain(status: u16, body: &Value) -> Option<Trouble> {
     let text = body["Message"].as_str().unwrap_or_default();
     let is_of = |family: &str| code == family || code.strip_prefix(family).is_some_and(|rest| rest.starts_with('.'));
     let meaning = match code {
-        "QuotaExceeded.TTL" => Meaning::LowTtl,
+        _ if code.contains("TTL") => Meaning::LowTtl,
         "DomainRecordDuplicate" => Meaning::Exists,
         "InvalidRecordId.NotFound" | "DomainRecordNotBelongToUser" => Meaning::NoRecord,
-        "InvalidDomainName.NoExist" | "DomainNotFound" => Meaning::NoZone,
+        "DomainNotFound" => Meaning::NoZone,
+        // `.NoExist`; and of what is no name of a domain, such as a name below one, perhaps another.
+        _ if is_of("InvalidDomainName") => Meaning::NoZone,
         // The next one has another nonce.
         "LastOperationNotFinished" | "SignatureNonceUsed" => Meaning::Plain(Class::Busy),
-        "ServiceUnavailable" | "InternalError" | "UnKnownError" => Meaning::Plain(Class::Down),
+        "ServiceUnavailable" | "InternalError" | "UnKnownError" | "UnknownError" => Meaning::Plain(Class::Down),
         "SignatureDoesNotMatch" | "IncompleteSignature" => Meaning::Plain(Class::Auth),
         "NoPermission" | "IncorrectDomainUser" | "DomainRecordLocked" | "DomainForbidden" => {
             Meaning::Plain(Class::Denied)

@@ -14,10 +14,10 @@ use std::sync::Arc;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::encode::{absolute, percent_encoded, relative};
+use super::encode::{absolute, percent_encoded, relative, scalar, seconds};
 use super::records::{Act, Api, Ask, Change, Found, Known, Page, Record, Spot, View, Written, Zoned};
 use super::sign::{Draft, Keys, Site, bce};
-use super::trouble::{Meaning, Trouble, read_json};
+use super::trouble::{Meaning, Trouble, read_json, says_nothing};
 use super::{Answer, BadSetting, Budget, Class, HttpCall, Key, Kind, Provider, ProviderSettings, Window, base_url};
 
 const DEFAULT_ENDPOINT: &str = "https://dns.baidubce.com";
@@ -134,10 +134,7 @@ impl Api for Account {
 
     fn looked(&self, ask: &Ask<'_>, _at: &Spot<'_>, answer: &Answer) -> Result<Page, Trouble> {
         // What is not there when its records are listed is the zone.
-        let body = read_json(answer, explain).map_err(|trouble| match trouble.meaning {
-            Meaning::NoRecord => Trouble { meaning: Meaning::NoZone, ..trouble },
-            _ => trouble,
-        })?;
+        let body = read_json(answer, explain).map_err(Trouble::about_zone)?;
         let unknown = || Trouble::unknown("the list of records cannot be read");
         let mut page = Page { next: next_page(&body), ..Page::default() };
         for record in body["records"].as_array().ok_or_else(unknown)? {
@@ -198,7 +195,7 @@ impl Api for Account {
         let body = read_json(answer, explain)?;
         match explain(answer.status, &body) {
             Some(trouble) => Err(trouble),
-            None if answer.status == 200 && (body.is_null() || body == json!({})) => Ok(Written::unechoed(changes)),
+            None if says_nothing(&body) => Ok(Written::unechoed(changes)),
             None => Err(Trouble::unknown("the answer to the write does not say that it was made")),
         }
     }
@@ -211,8 +208,8 @@ fn next_page(body: &Value) -> Option<String> {
 
 fn read_record(record: &Value, name: String) -> Option<Record> {
     let text = |member: &str| record[member].as_str();
-    let ttl = u32::try_from(record["ttl"].as_u64()?).ok()?;
-    let known = Known { id: text("id")?.into(), ttl, note: text("description").unwrap_or_default().into() };
+    let note = text("description").unwrap_or_default().into();
+    let known = Known { id: scalar(&record["id"])?.into(), ttl: seconds(&record["ttl"])?, note };
     Some(Record { name, address: text("value")?.parse().ok()?, known })
 }
 

@@ -11,7 +11,7 @@ use http::header::{HeaderName, HeaderValue};
 use nicgate_protocol::{Family, Hostname};
 use serde_json::{Map, Value, json};
 
-use super::encode::{absolute, is_id, query, relative, scalar, secret_header};
+use super::encode::{absolute, is_id, query, relative, scalar, seconds, secret_header};
 use super::records::{Act, Api, Ask, Change, Found, Known, Page, Record, Spot, View, Written, Zoned};
 use super::trouble::{Trouble, read_json};
 use super::{
@@ -115,7 +115,7 @@ impl Api for Account {
         let id = named.and_then(|zone| scalar(&zone["Id"])).filter(|id| is_id(id));
         Ok(match (id, body["HasMoreItems"].as_bool(), body["CurrentPage"].as_u64()) {
             (Some(id), _, _) => Found::Zone(id),
-            (None, Some(true), Some(page)) => Found::More((page + 1).to_string()),
+            (None, Some(true), Some(page)) => Found::More(page.saturating_add(1).to_string()),
             (None, _, _) => Found::Nothing,
         })
     }
@@ -164,14 +164,15 @@ impl Api for Account {
         }
     }
 
-    /// A new record is shown (201); a change and a removal are answered with 204 and nothing.
+    /// A new record is shown (201); a change and a removal are answered with 204 and nothing. Whatever is shown counts.
     fn written(&self, ask: &Ask<'_>, changes: &[Change], answer: &Answer) -> Result<Vec<Written>, Trouble> {
         // A zone that is gone and a record that is gone look alike; the search for the zone finds out.
         let body = read_json(answer, explain).map_err(Trouble::about_zone)?;
-        let is_new = matches!(changes, [Change { act: Act::Create { .. }, .. }]);
+        let known = changes.iter().find_map(Change::known);
+        let is_its = |record: &Record| known.is_none_or(|known| known.id == record.known.id);
         match record(&body, ask.zone) {
-            Some(record) if is_new => Ok(vec![Written::shown(record)]),
-            None if !is_new && answer.status == 204 => Ok(Written::unechoed(changes)),
+            Some(record) if is_its(&record) => Ok(vec![Written::shown(record)]),
+            None if known.is_some() && body.is_null() => Ok(Written::unechoed(changes)),
             Some(_) | None => Err(Trouble::unknown("the answer to the write does not say that it was made")),
         }
     }
@@ -208,7 +209,7 @@ fn record(value: &Value, zone: &Hostname) -> Option<Record> {
         .collect();
     let known = Known {
         id: scalar(&value["Id"]).filter(|id| id.bytes().all(|byte| byte.is_ascii_digit()) && is_id(id))?.into(),
-        ttl: value["Ttl"].as_u64().and_then(|ttl| u32::try_from(ttl).ok()).unwrap_or(0),
+        ttl: seconds(&value["Ttl"]).unwrap_or(0),
         note: if said.is_empty() { "".into() } else { Value::Object(said).to_string().into() },
     };
     let name = absolute(value["Name"].as_str().unwrap_or_default(), zone);
@@ -297,6 +298,23 @@ mod tests {
         let list = zone(json!([shown("*.lan", 0, "192.0.2.1")]));
         let script = [(LOOK, list), ("DELETE /dnszone/7/records/15", (204, String::new()))];
         assert_eq!(one(gone, &script), confirmed("2 home.test home.test id=7", 0));
+    }
+
+    #[test]
+    fn answers_in_other_words_are_read() {
+        let mut record = shown("nas", 0, "192.0.2.2");
+        for (member, value) in [("Id", json!("15")), ("Type", json!("A")), ("Ttl", json!("300"))] {
+            record[member] = value;
+        }
+        for (status, body) in [(200, String::new()), (200, record.to_string())] {
+            assert_eq!(one(later(), &[(CHANGE, (status, body))]), confirmed(MEMORY, 300));
+        }
+        record["Id"] = json!(16);
+        assert_unconfirmed(&one(later(), &[(CHANGE, (200, record.to_string()))]), Class::Bug, true);
+        let endless = format!(r#"{{"Items": [], "CurrentPage": {0}, "HasMoreItems": true}}"#, u64::MAX);
+        let far = FIND.replace("page=1", &format!("page={}", u64::MAX));
+        let script = [(FIND, (200, endless)), (far.as_str(), (401, String::new()))];
+        assert_refused(&one(host("nas.home.test", "192.0.2.1"), &script), Class::Auth, "access_key");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use http::header::{AUTHORIZATION, HeaderMap, HeaderValue, LINK};
 use nicgate_protocol::Family;
 use serde_json::{Value, json};
 
-use super::encode::{absolute, percent_decoded, percent_encoded, relative, secret_header};
+use super::encode::{absolute, number, percent_decoded, percent_encoded, relative, seconds, secret_header};
 use super::records::{Act, Api, Ask, Change, Found, Known, Page, Record, Spot, View, Written, Zoned};
 use super::trouble::{Meaning, Trouble, read_json};
 use super::{
@@ -23,6 +23,8 @@ use super::{
 };
 
 const DEFAULT_ENDPOINT: &str = "https://desec.io/api/v1";
+/// The least of a domain that does not say its own, as most have it.
+const USUAL_LEAST: u64 = 3600;
 /// The vendor's most, in seconds.
 const MOST_TTL: u32 = 86_400;
 /// Sets in one write. The vendor names no bound; ours keeps calls and answers small.
@@ -92,6 +94,10 @@ impl Api for Account {
         BUDGET
     }
 
+    fn tells_rights_apart(&self) -> bool {
+        true
+    }
+
     fn cure(&self, class: Class) -> &'static str {
         match class {
             Class::Auth => "; check token: is it whole, not expired, and allowed from this address?",
@@ -115,10 +121,11 @@ impl Api for Account {
 
     fn zone_found(&self, ask: &Ask<'_>, answer: &Answer) -> Result<Found, Trouble> {
         let body = read_json(answer, |status, body| explain(status, body, Meaning::NoZone))?;
-        match (body["name"].as_str(), body["minimum_ttl"].as_u64()) {
-            (Some(name), Some(least)) if is_same_name(name, ask.zone) => Ok(Found::Zone(least.to_string())),
-            _ => Err(Trouble::unknown("the domain cannot be read")),
+        let is_other = body["name"].as_str().is_some_and(|name| !is_same_name(name, ask.zone));
+        if is_other || !body.is_object() {
+            return Err(Trouble::unknown("the domain cannot be read"));
         }
+        Ok(Found::Zone(number(&body["minimum_ttl"]).unwrap_or(USUAL_LEAST).to_string()))
     }
 
     fn look(&self, ask: &Ask<'_>, at: &Spot<'_>, page: Option<&str>) -> HttpCall {
@@ -131,7 +138,8 @@ impl Api for Account {
     }
 
     fn looked(&self, ask: &Ask<'_>, at: &Spot<'_>, answer: &Answer) -> Result<Page, Trouble> {
-        let body = read_json(answer, |status, body| explain(status, body, Meaning::NoZone))?;
+        let body =
+            read_json(answer, |status, body| explain(status, body, Meaning::NoZone)).map_err(Trouble::about_zone)?;
         let unreadable = || Trouble::unknown("the list of records cannot be read");
         let sets = body.as_array().ok_or_else(unreadable)?;
         let next = if at.view == View::Zone { next_cursor(&answer.headers) } else { None };
@@ -194,8 +202,7 @@ impl Api for Account {
 /// The addresses of a set. One that cannot be read would be lost with the next write, so then there are none.
 fn records(set: &Value, ask: &Ask<'_>) -> Option<Vec<Record>> {
     let name = absolute(set["subname"].as_str()?, ask.zone);
-    let ttl = u32::try_from(set["ttl"].as_u64()?).ok()?;
-    let known = Known { ttl, ..Known::default() };
+    let known = Known { ttl: seconds(&set["ttl"])?, ..Known::default() };
     let record = |value: &Value| {
         let address = value.as_str()?.parse::<IpAddr>().ok()?;
         let record = Record { name: name.clone(), address, known: known.clone() };
@@ -363,11 +370,30 @@ mod tests {
     }
 
     #[test]
+    fn answers_in_other_words_are_read() {
+        // A domain as it was recorded in 2025, and as it could be told with a text for a number.
+        let made = list(&[set("nas", "A", r#""192.0.2.1""#).replace("3600", "\"3600\"")]);
+        let patch =
+            r#"PATCH /domains/home.test/rrsets/ [{"records":["192.0.2.1"],"subname":"nas","ttl":3600,"type":"A"}]"#;
+        for domain in ["{}", r#"{"name": "home.test.", "minimum_ttl": "3600", "keys": null}"#] {
+            let script = [(DOMAIN.0, (200, domain)), (LOOK, NONE), (patch, (201, &*made))];
+            assert_eq!(one(host("nas.home.test", "192.0.2.1"), &script), confirmed(MEMORY, 3600), "{domain}");
+        }
+        for other in [r#"{"name": "x.test"}"#, "[]", "null"] {
+            assert_unconfirmed(
+                &one(host("nas.home.test", "192.0.2.1"), &[(DOMAIN.0, (200, other))]),
+                Class::Bug,
+                false,
+            );
+        }
+    }
+
+    #[test]
     fn refusals_are_told_apart() {
         let new = || host("nas.home.test", "192.0.2.1");
         for (status, detail, class, word) in [
             (401, "Invalid token.", Class::Auth, "check token"),
-            (403, "You do not have permission to perform this action.", Class::Auth, "permission"),
+            (403, "You do not have permission to perform this action.", Class::Denied, "policy"),
             (404, "Not found.", Class::NoZone, "home.test"),
         ] {
             let answer = (status, &*format!(r#"{{"detail": "{detail}"}}"#));

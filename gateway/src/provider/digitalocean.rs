@@ -10,9 +10,9 @@ use http::header::{AUTHORIZATION, HeaderValue};
 use nicgate_protocol::{Family, Hostname};
 use serde_json::{Value, json};
 
-use super::encode::{absolute, query, relative, secret_header};
+use super::encode::{absolute, is_id, query, relative, scalar, seconds, secret_header};
 use super::records::{Act, Api, Ask, Change, Known, Page, Record, Spot, View, Written, Zoned};
-use super::trouble::{Meaning, Trouble, read_json};
+use super::trouble::{Meaning, Trouble, read_json, says_nothing};
 use super::{Answer, BadSetting, Budget, Class, HttpCall, Key, Kind, Provider, ProviderSettings, Window, base_url};
 
 const DEFAULT_ENDPOINT: &str = "https://api.digitalocean.com/v2";
@@ -78,6 +78,10 @@ impl Api for Account {
         BUDGET
     }
 
+    fn tells_rights_apart(&self) -> bool {
+        true
+    }
+
     fn cure(&self, class: Class) -> &'static str {
         match class {
             Class::Auth => "; check token: is it whole, and not expired?",
@@ -93,7 +97,8 @@ impl Api for Account {
     }
 
     fn looked(&self, ask: &Ask<'_>, _at: &Spot<'_>, answer: &Answer) -> Result<Page, Trouble> {
-        let body = read_json(answer, |status, body| explain(status, body, Meaning::NoZone))?;
+        let body =
+            read_json(answer, |status, body| explain(status, body, Meaning::NoZone)).map_err(Trouble::about_zone)?;
         let unreadable = || Trouble::unknown("the list of records cannot be read");
         let list = body["domain_records"].as_array().ok_or_else(unreadable)?;
         let mut page = Page { next: next_page(&body), ..Page::default() };
@@ -132,16 +137,18 @@ impl Api for Account {
     fn written(&self, ask: &Ask<'_>, changes: &[Change], answer: &Answer) -> Result<Vec<Written>, Trouble> {
         let [change] = changes else { unreachable!("one change at a time") };
         let body = read_json(answer, |status, body| explain(status, body, Meaning::NoRecord))?;
-        if change.to().is_none() && answer.status == 204 {
+        if change.to().is_none() && says_nothing(&body) {
             return Ok(Written::unechoed(changes));
         }
+        let shown = &body["domain_record"];
         let is_it = |record: &Record| {
             super::is_same_name(&record.name, &change.hostname)
                 && change.known().is_none_or(|known| known.id == record.known.id)
         };
-        let record = record(&body["domain_record"], ask.zone).filter(is_it).map(Written::shown);
+        let record = record(shown, ask.zone).filter(is_it).filter(|_| change.to().is_some()).map(Written::shown);
         let unknown = || Trouble::unknown("the answer to the write does not show the record");
-        Ok(vec![record.filter(|_| change.to().is_some()).ok_or_else(unknown)?])
+        // Not every example of the vendor's shows the TTL.
+        Ok(vec![Written { ttl: seconds(&shown["ttl"]), ..record.ok_or_else(unknown)? }])
     }
 }
 
@@ -151,8 +158,8 @@ fn record(shown: &Value, zone: &Hostname) -> Option<Record> {
     if Family::of(address).record_type() != shown["type"].as_str()? {
         return None;
     }
-    let ttl = shown["ttl"].as_u64().and_then(|ttl| u32::try_from(ttl).ok())?;
-    let known = Known { id: shown["id"].as_u64()?.to_string().into(), ttl, ..Known::default() };
+    let ttl = seconds(&shown["ttl"]).unwrap_or(0);
+    let known = Known { id: scalar(&shown["id"]).filter(|id| is_id(id))?.into(), ttl, ..Known::default() };
     Some(Record { name: absolute(shown["name"].as_str()?, zone), address, known })
 }
 
@@ -246,12 +253,31 @@ mod tests {
     }
 
     #[test]
+    fn answers_in_other_words_are_read() {
+        // Without a TTL, as in an example of the vendor's; with texts for numbers.
+        let bare = r#"{"domain_record": {"id": "92264290", "type": "A", "name": "nas", "data": "192.0.2.1", "priority": null}}"#;
+        for made in [bare.to_owned(), bare.replace("\"priority\": null", "\"ttl\": \"60\"")] {
+            let script = [(LOOK, NONE), (CREATE, (200, &*made))];
+            assert_eq!(one(host("nas.home.test", "192.0.2.1"), &script), confirmed(MEMORY, 60), "{made}");
+        }
+        let gone = host_after("nas.home.test", "192.0.2.1", MEMORY, "");
+        let list = list(&shown("nas", "A", "192.0.2.1", 60));
+        for answer in [(200, ""), (200, "{}"), (204, "")] {
+            let script = [(LOOK, (200, &*list)), ("DELETE /domains/home.test/records/92264290", answer)];
+            assert_eq!(one(gone.clone(), &script), confirmed("2 home.test home.test id=", 0));
+        }
+        // A domain that is not there is no domain without records, whatever the words.
+        let outcome = one(host("nas.home.test", "192.0.2.1"), &[(LOOK, (404, r#"{"message": "no"}"#))]);
+        assert_refused(&outcome, Class::NoZone, "home.test");
+    }
+
+    #[test]
     fn refusals_are_told_apart() {
         let error = |id: &str| format!(r#"{{"id": "{id}", "message": "said so"}}"#);
         let new = || host("nas.home.test", "192.0.2.1");
         for (status, id, class, word) in [
             (401, "Unauthorized", Class::Auth, "check token"),
-            (403, "forbidden", Class::Auth, "said so"),
+            (403, "forbidden", Class::Denied, "scopes"),
             (404, "not_found", Class::NoZone, "home.test"),
             (422, "unprocessable_entity", Class::Invalid, "said so"),
         ] {

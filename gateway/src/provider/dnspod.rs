@@ -13,7 +13,7 @@ use std::sync::Arc;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::encode::{absolute, relative};
+use super::encode::{absolute, number, relative, scalar, seconds};
 use super::records::{Act, Api, Ask, Change, Found, Known, Page, Record, Spot, View, Written, Zoned};
 use super::sign::{Draft, Keys, Site, tc3};
 use super::trouble::{Meaning, Trouble, read_json};
@@ -142,20 +142,25 @@ impl Api for Account {
     fn looked(&self, ask: &Ask<'_>, _at: &Spot<'_>, answer: &Answer) -> Result<Page, Trouble> {
         let response = read(answer)?;
         let unknown = || Trouble::unknown("the list of records cannot be read");
-        let records = response["RecordList"].as_array().ok_or_else(unknown)?;
-        if response["RecordCountInfo"]["TotalCount"].as_u64().is_some_and(|total| total > MOST) {
+        let total = number(&response["RecordCountInfo"]["TotalCount"]);
+        let list = response["RecordList"].as_array().map(Vec::as_slice);
+        let records = list.or((total == Some(0)).then_some(&[])).ok_or_else(unknown)?;
+        if total.is_some_and(|total| total > MOST) {
             return Err(Trouble::of(Class::Invalid, "too_many_records", "the name has more than 100 records"));
         }
         let mut page = Page::default();
         for record in records {
             let text = |member: &str| record[member].as_str().unwrap_or_default();
             let (name, kind) = (absolute(text("Name"), ask.zone), text("Type"));
-            let is_default = text("LineId") == LINE_ID;
+            let is_default = match scalar(&record["LineId"]) {
+                Some(id) => id == LINE_ID,
+                None => matches!(text("Line"), "" | LINE),
+            };
             match kind {
                 "A" | "AAAA" if !is_default => {
                     page.obstacles.push((name, format!("the name has an {kind} record for the line {}", text("Line"))));
                 }
-                "A" | "AAAA" if text("Status") != "ENABLE" => {
+                "A" | "AAAA" if text("Status").eq_ignore_ascii_case("DISABLE") => {
                     page.obstacles.push((name, format!("the name has a disabled {kind} record")));
                 }
                 "A" | "AAAA" => page.records.push(read_record(record, name).ok_or_else(unknown)?),
@@ -201,7 +206,7 @@ impl Api for Account {
         if change.to().is_none() {
             return Ok(Written::unechoed(changes));
         }
-        let id = response["RecordId"].as_u64().map(|id| id.to_string().into_boxed_str());
+        let id = scalar(&response["RecordId"]).map(String::into_boxed_str);
         let is_it = id.is_some() && change.known().is_none_or(|known| id.as_ref() == Some(&known.id));
         if is_it {
             return Ok(vec![Written { id, ..Written::default() }]);
@@ -211,8 +216,7 @@ impl Api for Account {
 }
 
 fn read_record(record: &Value, name: String) -> Option<Record> {
-    let ttl = u32::try_from(record["TTL"].as_u64()?).ok()?;
-    let known = Known { id: record["RecordId"].as_u64()?.to_string().into(), ttl, ..Known::default() };
+    let known = Known { id: scalar(&record["RecordId"])?.into(), ttl: seconds(&record["TTL"])?, ..Known::default() };
     Some(Record { name, address: record["Value"].as_str()?.parse().ok()?, known })
 }
 

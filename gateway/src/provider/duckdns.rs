@@ -142,6 +142,8 @@ impl Service for Account {
                 Err(Trouble::new(meaning, "KO", &text))
             }
             (200, ["OK", shown @ .., "UPDATED" | "NOCHANGE"]) => echoed(shown, message.addresses),
+            // What it says to those who do not ask for more.
+            (200, ["OK"]) => Ok(()),
             (200, ["OK", ..]) => Err(Trouble::unknown("DuckDNS says OK and not of what")),
             _ => Err(Trouble::by_status(answer)),
         }
@@ -193,12 +195,13 @@ mod tests {
         let later = host_after("nas.duckdns.org", "192.0.2.1", "", "192.0.2.1,2001:db8::1");
         assert_eq!(one(later, &[(six, (200, "OK\n\n2001:0db8::0001\nNOCHANGE\n"))]), DONE);
         assert_eq!(one(host_after("nas.duckdns.org", "192.0.2.1", "", "192.0.2.1"), &[]), DONE);
+        assert_eq!(one(host("nas.duckdns.org", "192.0.2.1"), &[(FIRST, (200, "OK"))]), DONE);
         assert_eq!(one(host("box.nas.duckdns.org", "192.0.2.1"), &[(FIRST, (200, recorded))]), DONE);
         assert_eq!(one(host("*.nas.duckdns.org", "192.0.2.1"), &[(FIRST, (200, recorded))]), DONE);
         for (body, class) in [
             ("OK\n192.0.2.7\n\nUPDATED", Class::Bug),
             ("OK\n\n\nUPDATED", Class::Bug),
-            ("OK", Class::Bug),
+            ("OK\n192.0.2.1", Class::Bug),
             ("OK\n192.0.2.1\n\nUPD", Class::Bug),
             ("<html>", Class::Down),
             ("", Class::Bug),

@@ -17,7 +17,7 @@ use nicgate_protocol::{AddressSet, Family, Hostname};
 use serde_json::{Value, json};
 
 use super::apex::{Apex, Located, Members, Sheet, TwoPlaces};
-use super::encode::{percent_encoded, relative, secret_header};
+use super::encode::{number, percent_encoded, relative, scalar, seconds, secret_header};
 use super::records::{Act, Api, Ask, Change, Found, Known, Page, Record, Spot, View, Written};
 use super::trouble::{Meaning, Trouble, read_json};
 use super::{Answer, BadSetting, Budget, Class, HttpCall, Key, Kind, Provider, ProviderSettings, Window, base_url};
@@ -178,7 +178,7 @@ impl Apex for Account {
 
     fn found(&self, _zone: &Hostname, answer: &Answer) -> Result<Option<Located>, Trouble> {
         let body = read(answer, Meaning::NoZone)?;
-        match (number(&body["id"]), body["node"].as_str()) {
+        match (scalar(&body["id"]), body["node"].as_str()) {
             (Some(id), None | Some("")) => Ok(Some(Located { id, sheet: None })),
             (Some(_), Some(_)) => Ok(None),
             (None, _) => Err(Trouble::unknown("the answer names no domain")),
@@ -191,7 +191,7 @@ impl Apex for Account {
 
     fn shown(&self, answer: &Answer) -> Result<Sheet, Trouble> {
         let body = read(answer, Meaning::NoZone)?;
-        let (Some(ttl), true) = (ttl(&body), SETTINGS.iter().all(|name| body.get(name).is_some())) else {
+        let (Some(ttl), true) = (seconds(&body["ttl"]), SETTINGS.iter().all(|name| body.get(name).is_some())) else {
             return Err(Trouble::unknown("the answer shows no domain with all of its settings"));
         };
         let mut addresses = AddressSet::EMPTY;
@@ -260,16 +260,8 @@ fn record(value: &Value) -> Option<Record> {
     let address: IpAddr = value[member(family)].as_str()?.parse().ok()?;
     let group = value["group"].as_str().unwrap_or_default();
     let note = if value["state"] == false { format!("{OFF}{group}") } else { group.to_owned() };
-    let known = Known { id: number(&value["id"])?.into(), ttl: ttl(value)?, note: note.into() };
+    let known = Known { id: scalar(&value["id"])?.into(), ttl: seconds(&value["ttl"])?, note: note.into() };
     Some(Record { name: value["hostname"].as_str()?.to_owned(), address, known })
-}
-
-fn number(id: &Value) -> Option<String> {
-    id.as_u64().map(|id| id.to_string())
-}
-
-fn ttl(value: &Value) -> Option<u32> {
-    value["ttl"].as_u64().and_then(|ttl| u32::try_from(ttl).ok())
 }
 
 fn member(family: Family) -> &'static str {
@@ -298,7 +290,7 @@ fn read(answer: &Answer, missing: Meaning) -> Result<Value, Trouble> {
     let body = read_json(answer, |status, body| explain(status, body, missing))?;
     match explain(answer.status, &body, missing) {
         Some(trouble) => Err(trouble),
-        None if body["statusCode"] == 200 || body["statusCode"].is_null() && body["id"].is_u64() => Ok(body),
+        None if body["statusCode"] == 200 || body["statusCode"].is_null() && scalar(&body["id"]).is_some() => Ok(body),
         None => Err(Trouble::unknown("the answer does not say that it is a success")),
     }
 }
@@ -308,15 +300,18 @@ fn explain(status: u16, body: &Value, missing: Meaning) -> Option<Trouble> {
     let error = if body["exception"].is_object() { &body["exception"] } else { body };
     let kind = error["type"].as_str()?;
     let text = error["message"].as_str().unwrap_or(kind);
-    let code = error["statusCode"].as_u64().unwrap_or(status.into());
+    let code = number(&error["statusCode"]).unwrap_or(status.into());
     let meaning = match (kind.trim_end_matches("Exception").trim(), code) {
         ("Authentication", _) | (_, 401) => Meaning::Plain(Class::Auth),
         ("Authorization", _) | (_, 403) => Meaning::Plain(Class::Denied),
         ("Quota", _) | (_, 429) => Meaning::Plain(Class::Rate),
         ("Argument", _) => missing,
         ("Validation" | "Parse", _) => Meaning::Plain(Class::Invalid),
-        // Timeout, Server, IO, Application.
-        _ => Meaning::Plain(Class::Down),
+        ("Timeout" | "Server" | "IO" | "Application", _) => Meaning::Plain(Class::Down),
+        _ => {
+            let status = u16::try_from(code).unwrap_or(status);
+            return Some(Trouble::with_status(status, &format!("{code} {kind}"), text));
+        }
     };
     Some(Trouble::new(meaning, &format!("{code} {kind}"), text))
 }

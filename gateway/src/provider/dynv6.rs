@@ -16,9 +16,9 @@ use nicgate_protocol::{AddressSet, Family, Hostname};
 use serde_json::{Value, json};
 
 use super::apex::{Apex, Located, Members, Sheet, TwoPlaces};
-use super::encode::{absolute, percent_encoded, relative, secret_header};
+use super::encode::{absolute, percent_encoded, relative, scalar, secret_header};
 use super::records::{Act, Api, Ask, Change, Found, Known, Page, Record, Spot, View, Written};
-use super::trouble::{Meaning, Trouble, read_json};
+use super::trouble::{Meaning, Trouble, read_json, says_nothing};
 use super::{Answer, BadSetting, Budget, Class, HttpCall, Key, Kind, Provider, ProviderSettings, Window, base_url};
 
 const DEFAULT_ENDPOINT: &str = "https://dynv6.com/api/v2";
@@ -145,9 +145,9 @@ impl Api for Account {
     fn written(&self, ask: &Ask<'_>, changes: &[Change], answer: &Answer) -> Result<Vec<Written>, Trouble> {
         let [change] = changes else { unreachable!("one change at a time") };
         let body = read_json(answer, explain)?;
-        match (&change.act, answer.status, record(&body, change.family, ask.zone)) {
-            (Act::Remove { .. }, 204, _) => Ok(Written::unechoed(changes)),
-            (Act::Create { .. } | Act::Alter { .. }, _, Some(record)) => Ok(vec![Written::shown(record)]),
+        match (&change.act, record(&body, change.family, ask.zone)) {
+            (Act::Remove { .. }, _) if says_nothing(&body) => Ok(Written::unechoed(changes)),
+            (Act::Create { .. } | Act::Alter { .. }, Some(record)) => Ok(vec![Written::shown(record)]),
             _ => Err(Trouble::unknown("the answer to the write shows no record")),
         }
     }
@@ -166,8 +166,8 @@ impl Apex for Account {
             }
             sheet => sheet?,
         };
-        let id = sheet.whole["id"].as_u64().ok_or_else(|| Trouble::unknown("the zone has no id"))?;
-        Ok(Some(Located { id: id.to_string(), sheet: Some(sheet) }))
+        let id = scalar(&sheet.whole["id"]).ok_or_else(|| Trouble::unknown("the zone has no id"))?;
+        Ok(Some(Located { id, sheet: Some(sheet) }))
     }
 
     fn read(&self, id: &str) -> HttpCall {
@@ -235,7 +235,7 @@ fn record(value: &Value, family: Family, zone: &Hostname) -> Option<Record> {
         // `::1` is an interface id, not an address.
         IpAddr::V6(v6) => v6.segments()[..4] != [0; 4],
     };
-    let known = Known { id: value["id"].as_u64()?.to_string().into(), ttl: TTL, note: "".into() };
+    let known = Known { id: scalar(&value["id"])?.into(), ttl: TTL, note: "".into() };
     let name = absolute(value["name"].as_str()?, zone);
     (Family::of(address) == family && is_whole).then_some(Record { name, address, known })
 }

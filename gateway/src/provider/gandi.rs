@@ -13,12 +13,12 @@ use std::sync::Arc;
 
 use http::Method;
 use http::header::{AUTHORIZATION, HeaderValue};
-use nicgate_protocol::Family;
+use nicgate_protocol::{Family, Hostname};
 use serde_json::{Value, json};
 
-use super::encode::{absolute, percent_encoded, relative, secret_header};
+use super::encode::{absolute, relative, seconds, secret_header, segment};
 use super::records::{Api, Ask, Change, Known, Page, Record, Spot, View, Written, Zoned};
-use super::trouble::{Meaning, Trouble, read_json};
+use super::trouble::{Meaning, Trouble, read_json, says_nothing};
 use super::{Answer, BadSetting, Budget, Class, HttpCall, Key, Kind, Provider, ProviderSettings, Window, base_url};
 
 const DEFAULT_ENDPOINT: &str = "https://api.gandi.net/v5/livedns";
@@ -64,8 +64,8 @@ struct Account {
 
 impl Account {
     /// A call about all records of a name, or with `kind` about those of one type.
-    fn call(&self, method: Method, ask: &Ask<'_>, hostname: &nicgate_protocol::Hostname, kind: &str) -> HttpCall {
-        let name = percent_encoded(relative(hostname, ask.zone, "@"));
+    fn call(&self, method: Method, ask: &Ask<'_>, hostname: &Hostname, kind: &str) -> HttpCall {
+        let name = segment(relative(hostname, ask.zone, "@"));
         let url = format!("{}/domains/{}/records/{name}{kind}", self.base, ask.zone);
         HttpCall::new(method, url).with(AUTHORIZATION, self.authorization.clone())
     }
@@ -82,6 +82,10 @@ impl Api for Account {
 
     fn budget(&self) -> Budget {
         BUDGET
+    }
+
+    fn tells_rights_apart(&self) -> bool {
+        true
     }
 
     fn cure(&self, class: Class) -> &'static str {
@@ -136,17 +140,16 @@ impl Api for Account {
     /// The answer to a `PUT` is "DNS Record Created" (201), to a `DELETE` nothing (204): neither repeats the values.
     fn written(&self, _ask: &Ask<'_>, changes: &[Change], answer: &Answer) -> Result<Vec<Written>, Trouble> {
         let body = read_json(answer, explain)?;
-        match answer.status {
-            201 if body["message"].is_string() => Ok(Written::unechoed(changes)),
-            204 => Ok(Written::unechoed(changes)),
-            _ => Err(Trouble::unknown("the answer to the write does not say that it was made")),
+        if matches!(answer.status, 200 | 201 | 204) && (body["message"].is_string() || says_nothing(&body)) {
+            return Ok(Written::unechoed(changes));
         }
+        Err(Trouble::unknown("the answer to the write does not say that it was made"))
     }
 }
 
 /// The addresses of a set. One that cannot be read would be lost with the next write, so then there are none.
 fn records(set: &Value, name: &str, kind: &str) -> Option<Vec<Record>> {
-    let known = Known { ttl: u32::try_from(set["rrset_ttl"].as_u64()?).ok()?, ..Known::default() };
+    let known = Known { ttl: seconds(&set["rrset_ttl"])?, ..Known::default() };
     let record = |value: &Value| {
         let address = value.as_str()?.parse::<IpAddr>().ok()?;
         let record = Record { name: name.to_owned(), address, known: known.clone() };
@@ -216,14 +219,14 @@ mod tests {
 
     #[test]
     fn root_wildcard_removal_and_a_zone_above() {
-        let look = "GET /domains/home.test/records/%40";
-        let put = r#"PUT /domains/home.test/records/%40/AAAA {"rrset_ttl":300,"rrset_values":["2001:db8::1"]}"#;
+        let look = "GET /domains/home.test/records/@";
+        let put = r#"PUT /domains/home.test/records/@/AAAA {"rrset_ttl":300,"rrset_values":["2001:db8::1"]}"#;
         let outcome = one(host("home.test", "2001:db8::1"), &[(look, NONE), (put, MADE)]);
         assert_eq!(outcome, confirmed("2 home.test home.test id= AAAA=/300/", 300));
         let gone = host_after("*.home.test", "192.0.2.1", "2 home.test home.test id= A=/300/", "");
-        let look = "GET /domains/home.test/records/%2A";
+        let look = "GET /domains/home.test/records/*";
         let sets = r#"[{"rrset_name": "*", "rrset_ttl": 300, "rrset_type": "A", "rrset_values": ["192.0.2.1"]}]"#;
-        let delete = "DELETE /domains/home.test/records/%2A/A";
+        let delete = "DELETE /domains/home.test/records/*/A";
         assert_eq!(one(gone, &[(look, (200, sets)), (delete, (204, ""))]), confirmed("2 home.test home.test id=", 0));
     }
 
@@ -233,6 +236,20 @@ mod tests {
             r#"[{"rrset_name": "nas", "rrset_ttl": 300, "rrset_type": "A", "rrset_values": ["192.0.2.1", "192.0.2"]}]"#;
         let forgotten = host_after("nas.home.test", "192.0.2.1", "", "192.0.2.2");
         assert_unconfirmed(&one(forgotten, &[(LOOK, (200, sets))]), Class::Bug, false);
+    }
+
+    #[test]
+    fn answers_in_other_words_are_read() {
+        let sets = r#"[{"rrset_name": "nas", "rrset_ttl": "300", "rrset_type": "A", "rrset_values": ["192.0.2.1"]}]"#;
+        let put = r#"PUT /domains/home.test/records/nas/A {"rrset_ttl":300,"rrset_values":["192.0.2.2"]}"#;
+        let memory = "2 home.test home.test id= A=/300/";
+        let forgotten = || host_after("nas.home.test", "192.0.2.1", "", "192.0.2.2");
+        for answer in [(200, MADE.1), (201, ""), (204, "")] {
+            assert_eq!(one(forgotten(), &[(LOOK, (200, sets)), (put, answer)]), confirmed(memory, 300));
+        }
+        for answer in [(202, MADE.1), (200, "[]"), (201, r#"{"something": "else"}"#)] {
+            assert_unconfirmed(&one(forgotten(), &[(LOOK, (200, sets)), (put, answer)]), Class::Bug, true);
+        }
     }
 
     #[test]
@@ -252,8 +269,8 @@ mod tests {
                     403,
                     r#"{"code": 403, "message": "Access was denied", "object": "HTTPForbidden", "cause": "Forbidden"}"#,
                 ),
-                Class::Auth,
-                "denied",
+                Class::Denied,
+                "give the token the right",
             ),
             ((404, no_zone), Class::NoZone, "home.test"),
         ] {

@@ -10,12 +10,12 @@ use std::sync::Arc;
 
 use http::Method;
 use http::header::{AUTHORIZATION, HeaderValue};
-use nicgate_protocol::Hostname;
+use nicgate_protocol::{Family, Hostname};
 use serde_json::{Map, Value, json};
 
-use super::encode::{percent_encoded, secret_header};
+use super::encode::{seconds, secret_header, segment};
 use super::records::{Act, Api, Ask, Change, Found, Known, Page, Record, Spot, View, Written, Zoned};
-use super::trouble::{Meaning, Trouble, read_json};
+use super::trouble::{Meaning, Trouble, read_json, says_nothing};
 use super::{
     Answer, BadSetting, Budget, Class, HttpCall, Key, Kind, Provider, ProviderSettings, Window, base_url, is_same_name,
 };
@@ -71,7 +71,7 @@ impl Account {
     }
 
     fn set(&self, method: Method, ask: &Ask<'_>, hostname: &Hostname, kind: &str) -> HttpCall {
-        self.call(method, ask, &format!("/{}/{kind}", percent_encoded(hostname.as_str())))
+        self.call(method, ask, &format!("/{}/{kind}", segment(hostname.as_str())))
     }
 }
 
@@ -138,10 +138,13 @@ impl Api for Account {
             let kind = at.family.record_type();
             page.obstacles.push((name.to_owned(), format!("the name has an {kind} record that is disabled")));
         }
-        let ttl = body["ttl"].as_u64().and_then(|ttl| u32::try_from(ttl).ok()).unwrap_or(0);
-        let known = Known { id: "".into(), ttl, note: note(&body) };
-        let addresses = list.iter().flat_map(addresses).filter(|address| kind_of(*address) == at.family.record_type());
-        page.records.extend(addresses.map(|address| Record { name: name.to_owned(), address, known: known.clone() }));
+        let known = Known { id: "".into(), ttl: seconds(&body["ttl"]).unwrap_or(0), note: note(&body) };
+        // One that cannot be read would be lost with the next write.
+        if list.iter().any(|one| !is_of(one, at.family)) {
+            return Err(Trouble::unknown("the set has a value that is no address of its type"));
+        }
+        let record = |address| Record { name: name.to_owned(), address, known: known.clone() };
+        page.records.extend(list.iter().flat_map(addresses).map(record));
         Ok(page)
     }
 
@@ -156,23 +159,30 @@ impl Api for Account {
     }
 
     /// The answers to `POST` and `PUT` show the set, as an object or as its list of records; that to `DELETE` nothing.
+    /// One without a body says no more than its status.
     fn written(&self, _ask: &Ask<'_>, changes: &[Change], answer: &Answer) -> Result<Vec<Written>, Trouble> {
         let body = read_json(answer, explain)?;
         let [change] = changes else { unreachable!("one change at a time") };
         let Some(after) = set_after(change) else { return Ok(Written::unechoed(changes)) };
+        let note = Some(note(&after));
+        if says_nothing(&body) {
+            return Ok(vec![Written { note, ..Written::default() }]);
+        }
         let list = body.as_array().or_else(|| body["resource_records"].as_array());
         let shown: Vec<IpAddr> = list.into_iter().flatten().flat_map(addresses).collect();
         if let Some(missing) = change.set().into_iter().find(|address| !shown.contains(address)) {
             let text = format!("the answer to the write does not show {missing} at {}", change.hostname);
             return Err(Trouble::unknown(&text));
         }
-        let ttl = body["ttl"].as_u64().and_then(|ttl| u32::try_from(ttl).ok());
-        Ok(vec![Written { id: None, address: change.to(), ttl, note: Some(note(&after)) }])
+        Ok(vec![Written { id: None, address: change.to(), ttl: seconds(&body["ttl"]), note }])
     }
 }
 
-fn kind_of(address: IpAddr) -> &'static str {
-    nicgate_protocol::Family::of(address).record_type()
+/// Whether a record of a set holds addresses of a family and nothing else.
+fn is_of(record: &Value, family: Family) -> bool {
+    let parts = record["content"].as_array().map_or(0, Vec::len);
+    let of_family = addresses(record).filter(|address| Family::of(*address) == family).count();
+    parts > 0 && parts == of_family
 }
 
 /// The addresses of one `{"content": ["192.0.2.1"], "enabled": true, "meta": {…}}`.
@@ -308,16 +318,27 @@ mod tests {
     fn the_values_of_others_stay_and_removal_takes_only_ours() {
         let two = r#"{"ttl": 120, "resource_records": [{"content": ["192.0.2.1"]}, {"content": ["192.0.2.77"]}]}"#;
         let put = concat!(
-            "PUT /zones/example.com/%2A.lan.example.com/A ",
+            "PUT /zones/example.com/*.lan.example.com/A ",
             r#"{"resource_records":[{"content":["192.0.2.77"],"enabled":true}],"ttl":120}"#
         );
-        let look = "GET /zones/example.com/%2A.lan.example.com/A";
+        let look = "GET /zones/example.com/*.lan.example.com/A";
         let gone = || host_after("*.lan.example.com", "192.0.2.1", MEMORY, "");
         let script = [(look, (200, two)), (put, (200, r#"{"resource_records": [{"content": ["192.0.2.77"]}]}"#))];
         assert_eq!(one(gone(), &script), confirmed("2 example.com example.com id=", 0));
         let alone = r#"{"ttl": 120, "resource_records": [{"content": ["192.0.2.1"]}]}"#;
-        let script = [(look, (200, alone)), ("DELETE /zones/example.com/%2A.lan.example.com/A", (200, "{}"))];
+        let script = [(look, (200, alone)), ("DELETE /zones/example.com/*.lan.example.com/A", (200, "{}"))];
         assert_eq!(one(gone(), &script), confirmed("2 example.com example.com id=", 0));
+    }
+
+    #[test]
+    fn answers_in_other_words_are_read_and_what_cannot_be_is_not_lost() {
+        let set = r#"{"ttl": "120", "filters": null, "resource_records": [{"content": ["192.0.2.1"], "meta": null}]}"#;
+        let forgotten = || host_after("nas.example.com", "192.0.2.1", "", "192.0.2.2");
+        for answer in [(200, ""), (204, ""), (200, "{}")] {
+            assert_eq!(one(forgotten(), &[FIND, (LOOK, (200, set)), (PUT, answer)]), confirmed(MEMORY, 120));
+        }
+        let other = set.replace("}]}", r#"}, {"content": ["192.0.2"]}]}"#);
+        assert_unconfirmed(&one(forgotten(), &[FIND, (LOOK, (200, &other))]), Class::Bug, false);
     }
 
     #[test]

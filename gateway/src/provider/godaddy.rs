@@ -14,9 +14,9 @@ use http::header::{AUTHORIZATION, HeaderValue};
 use nicgate_protocol::{Family, Hostname};
 use serde_json::{Value, json};
 
-use super::encode::{absolute, percent_encoded, relative, secret_header};
+use super::encode::{absolute, number, relative, seconds, secret_header, segment};
 use super::records::{Api, Ask, Change, Known, Page, Record, Spot, View, Written, Zoned};
-use super::trouble::{Meaning, Trouble, read_json};
+use super::trouble::{Meaning, Trouble, read_json, says_nothing};
 use super::{Answer, BadSetting, Budget, Class, HttpCall, Key, Kind, Provider, ProviderSettings, Window, base_url};
 
 const DEFAULT_ENDPOINT: &str = "https://api.godaddy.com";
@@ -69,7 +69,7 @@ struct Account {
 impl Account {
     /// A call about one set.
     fn call(&self, method: Method, ask: &Ask<'_>, hostname: &Hostname, kind: &str) -> HttpCall {
-        let name = percent_encoded(relative(hostname, ask.zone, "@"));
+        let name = segment(relative(hostname, ask.zone, "@"));
         let url = format!("{}/v1/domains/{}/records/{kind}/{name}", self.base, ask.zone);
         HttpCall::new(method, url).with(AUTHORIZATION, self.authorization.clone())
     }
@@ -87,6 +87,10 @@ impl Api for Account {
 
     fn budget(&self) -> Budget {
         BUDGET
+    }
+
+    fn tells_rights_apart(&self) -> bool {
+        true
     }
 
     fn cure(&self, class: Class) -> &'static str {
@@ -112,7 +116,8 @@ impl Api for Account {
     }
 
     fn looked(&self, ask: &Ask<'_>, at: &Spot<'_>, answer: &Answer) -> Result<Page, Trouble> {
-        let body = read_json(answer, |status, body| explain(status, body, Meaning::NoZone))?;
+        let body =
+            read_json(answer, |status, body| explain(status, body, Meaning::NoZone)).map_err(Trouble::about_zone)?;
         let unreadable = || Trouble::unknown("the list of records cannot be read");
         let list = body.as_array().ok_or_else(unreadable)?;
         if at.page == Some(CNAME) {
@@ -138,7 +143,7 @@ impl Api for Account {
     /// The answer is a status of success and nothing else.
     fn written(&self, _ask: &Ask<'_>, changes: &[Change], answer: &Answer) -> Result<Vec<Written>, Trouble> {
         let body = read_json(answer, |status, body| explain(status, body, Meaning::NoRecord))?;
-        if body.is_null() && matches!(answer.status, 200 | 204) {
+        if says_nothing(&body) && matches!(answer.status, 200 | 201 | 204) {
             return Ok(Written::unechoed(changes));
         }
         Err(Trouble::unknown("the answer to the write does not say that it was made"))
@@ -151,7 +156,7 @@ fn record(shown: &Value, zone: &Hostname) -> Option<Record> {
     if Family::of(address).record_type() != shown["type"].as_str()? {
         return None;
     }
-    let known = Known { ttl: u32::try_from(shown["ttl"].as_u64()?).ok()?, ..Known::default() };
+    let known = Known { ttl: seconds(&shown["ttl"])?, ..Known::default() };
     Some(Record { name: absolute(shown["name"].as_str()?, zone), address, known })
 }
 
@@ -168,7 +173,7 @@ fn explain(status: u16, body: &Value, missing: Meaning) -> Option<Trouble> {
         (_, "UNKNOWN_DOMAIN") => Meaning::NoZone,
         (404, _) => missing,
         _ => {
-            let patience = body["retryAfterSec"].as_u64().map(Duration::from_secs);
+            let patience = number(&body["retryAfterSec"]).map(Duration::from_secs);
             return Some(Trouble::with_status(status, code, &text).patient(patience));
         }
     };
@@ -211,7 +216,7 @@ mod tests {
         );
         let later = || host_after("nas.home.test", "192.0.2.1", MEMORY, "192.0.2.2");
         assert_eq!(one(later(), &[(PUT, DONE)]), confirmed(MEMORY, 600));
-        for body in ["{}", r#"["something"]"#] {
+        for body in ["[]", r#"["something"]"#] {
             assert_unconfirmed(&one(later(), &[(PUT, (200, body))]), Class::Bug, true);
         }
     }
@@ -220,8 +225,8 @@ mod tests {
     fn a_set_keeps_its_ttl_and_the_values_of_others() {
         // As recorded in 2021.
         let two = r#"[{"data": "192.0.2.1", "name": "@", "ttl": 3600, "type": "A"}, {"data": "192.0.2.77", "name": "@", "ttl": 3600, "type": "A"}]"#;
-        let look = "GET /v1/domains/home.test/records/A/%40";
-        let put = r#"PUT /v1/domains/home.test/records/A/%40 [{"data":"192.0.2.2","ttl":3600},{"data":"192.0.2.77","ttl":3600}]"#;
+        let look = "GET /v1/domains/home.test/records/A/@";
+        let put = r#"PUT /v1/domains/home.test/records/A/@ [{"data":"192.0.2.2","ttl":3600},{"data":"192.0.2.77","ttl":3600}]"#;
         let forgotten = host_after("home.test", "192.0.2.1", "", "192.0.2.2");
         let outcome = one(forgotten, &[(look, (200, two)), (put, DONE)]);
         assert_eq!(outcome, confirmed("2 home.test home.test id=", 3600));
@@ -230,7 +235,7 @@ mod tests {
 
     #[test]
     fn wildcard_both_families_and_removal() {
-        let path = |kind: &str| format!("/v1/domains/home.test/records/{kind}/%2A.lan");
+        let path = |kind: &str| format!("/v1/domains/home.test/records/{kind}/*.lan");
         let put = |kind: &str, address: &str| format!(r#"PUT {} [{{"data":"{address}","ttl":600}}]"#, path(kind));
         let script = [
             (&*format!("GET {}", path("A")), NONE),
@@ -246,6 +251,17 @@ mod tests {
         let gone = host_after("*.lan.home.test", "192.0.2.1", MEMORY, "");
         let script = [(script[0].0, (200, known)), (&*format!("DELETE {}", path("A")), (204, ""))];
         assert_eq!(one(gone, &script), confirmed("2 home.test home.test id=", 0));
+    }
+
+    #[test]
+    fn answers_in_other_words_are_read() {
+        let set = r#"[{"data": "192.0.2.1", "name": "nas", "ttl": "600", "type": "A", "port": null}]"#;
+        let forgotten = || host_after("nas.home.test", "192.0.2.1", "", "192.0.2.2");
+        for answer in [DONE, (200, "{}"), (204, "")] {
+            assert_eq!(one(forgotten(), &[(LOOK, (200, set)), (PUT, answer)]), confirmed(MEMORY, 600));
+        }
+        let outcome = one(forgotten(), &[(LOOK, (404, r#"{"message": "no"}"#))]);
+        assert_refused(&outcome, Class::NoZone, "home.test");
     }
 
     #[test]

@@ -18,9 +18,9 @@ use http::header::{AUTHORIZATION, HeaderValue};
 use nicgate_protocol::Family;
 use serde_json::{Map, Value, json};
 
-use super::encode::{absolute, percent_encoded, query, relative, secret_header};
+use super::encode::{absolute, number, query, relative, seconds, secret_header, segment};
 use super::records::{Act, Api, Ask, Change, Known, Page, Record, Spot, View, Written, Zoned};
-use super::trouble::{Meaning, Trouble, read_json};
+use super::trouble::{Meaning, Trouble, read_json, says_nothing};
 use super::{Answer, BadSetting, Budget, Class, HttpCall, Key, Kind, Provider, ProviderSettings, Window, base_url};
 
 const DEFAULT_ENDPOINT: &str = "https://api.hetzner.cloud/v1";
@@ -88,6 +88,10 @@ impl Api for Project {
         BUDGET
     }
 
+    fn tells_rights_apart(&self) -> bool {
+        true
+    }
+
     fn cure(&self, class: Class) -> &'static str {
         match class {
             Class::Auth => "; check token: is it whole, and of the Cloud Console rather than of the old DNS Console?",
@@ -113,10 +117,11 @@ impl Api for Project {
     }
 
     fn looked(&self, ask: &Ask<'_>, _at: &Spot<'_>, answer: &Answer) -> Result<Page, Trouble> {
-        let body = read_json(answer, |status, body| explain(status, body, Meaning::NoZone))?;
+        let body =
+            read_json(answer, |status, body| explain(status, body, Meaning::NoZone)).map_err(Trouble::about_zone)?;
         let unreadable = || Trouble::unknown("the list of records cannot be read");
         let sets = body["rrsets"].as_array().ok_or_else(unreadable)?;
-        let next = body["meta"]["pagination"]["next_page"].as_u64().map(|page| page.to_string());
+        let next = number(&body["meta"]["pagination"]["next_page"]).map(|page| page.to_string());
         let mut page = Page { next, ..Page::default() };
         for set in sets {
             let (Some(name), Some(kind)) = (set["name"].as_str(), set["type"].as_str()) else {
@@ -135,7 +140,7 @@ impl Api for Project {
     fn write(&self, ask: &Ask<'_>, changes: &[Change]) -> HttpCall {
         let [change] = changes else { unreachable!("one change at a time") };
         let (name, kind) = (relative(&change.hostname, ask.zone, "@"), change.family.record_type());
-        let set = format!("/{}/{kind}", percent_encoded(name));
+        let set = format!("/{}/{kind}", segment(name));
         if let Act::Create { ttl, .. } = change.act {
             let body = json!({ "name": name, "type": kind, "ttl": ttl, "records": values(change) });
             return self.call(Method::POST, ask, "").with_json(&body);
@@ -154,6 +159,9 @@ impl Api for Project {
 
     fn written(&self, _ask: &Ask<'_>, changes: &[Change], answer: &Answer) -> Result<Vec<Written>, Trouble> {
         let body = read_json(answer, |status, body| explain(status, body, Meaning::NoRecord))?;
+        if changes.iter().all(|change| change.to().is_none()) && says_nothing(&body) {
+            return Ok(Written::unechoed(changes));
+        }
         let action = &body["action"];
         match action["status"].as_str() {
             Some("running" | "success") => {}
@@ -177,7 +185,7 @@ impl Api for Project {
 /// The addresses of a set. One that cannot be read would be lost with the next write, so then there are none.
 fn records(set: &Value, name: &str, kind: &str) -> Option<Vec<Record>> {
     // Sets without a TTL have that of the zone, which is not shown here: 0 stays 0 until another is asked for.
-    let ttl = if set["ttl"].is_null() { 0 } else { u32::try_from(set["ttl"].as_u64()?).ok()? };
+    let ttl = if set["ttl"].is_null() { 0 } else { seconds(&set["ttl"])? };
     let value = |value: &Value| {
         let address = value["value"].as_str()?.parse::<IpAddr>().ok()?;
         let comment = value["comment"].as_str().unwrap_or_default().to_owned();
@@ -314,7 +322,7 @@ mod tests {
         let look = "GET /zones/home.test/rrsets?name=%2A.lan&page=1&per_page=50";
         let sets = list(r#"{"name": "*.lan", "type": "A", "ttl": 60, "records": [{"value": "192.0.2.1"}]}"#);
         let gone = host_after("*.lan.home.test", "192.0.2.1", MEMORY, "");
-        let delete = "DELETE /zones/home.test/rrsets/%2A.lan/A";
+        let delete = "DELETE /zones/home.test/rrsets/*.lan/A";
         let outcome = one(gone, &[(look, (200, &sets)), (delete, RUNS)]);
         assert_eq!(outcome, confirmed("2 home.test home.test id=", 0));
     }
@@ -329,11 +337,23 @@ mod tests {
     }
 
     #[test]
+    fn answers_in_other_words_are_read() {
+        let sets = list(r#"{"name": "nas", "type": "A", "ttl": "60", "records": [{"value": "192.0.2.1"}]}"#);
+        let gone = host_after("nas.home.test", "192.0.2.1", "", "");
+        for answer in [RUNS, (204, ""), (200, "")] {
+            let script = [(LOOK, (200, &*sets)), ("DELETE /zones/home.test/rrsets/nas/A", answer)];
+            assert_eq!(one(gone.clone(), &script), confirmed("2 home.test home.test id=", 0));
+        }
+        let outcome = one(host("nas.home.test", "192.0.2.1"), &[(LOOK, (404, "{}"))]);
+        assert_refused(&outcome, Class::NoZone, "home.test");
+    }
+
+    #[test]
     fn refusals_are_told_apart() {
         let error = |code: &str| format!(r#"{{"error": {{"code": "{code}", "message": "said so", "details": {{}}}}}}"#);
         for (status, code, class, word) in [
             (401, "unauthorized", Class::Auth, "check token"),
-            (403, "forbidden", Class::Auth, "said so"),
+            (403, "forbidden", Class::Denied, "allowed to write"),
             (404, "not_found", Class::NoZone, "home.test"),
             (400, "invalid_input", Class::Invalid, "said so"),
         ] {

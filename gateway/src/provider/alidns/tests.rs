@@ -128,6 +128,22 @@ fn an_answer_without_the_records_id_is_no_success() {
 }
 
 #[test]
+fn answers_in_other_words_are_read() {
+    let bare = r#"{"RR": "nas", "Value": "192.0.2.1", "RecordId": 17606200807154688123, "Type": "A", "TTL": "600"}"#;
+    for record in [bare.to_owned(), record("A", "192.0.2.1", "default", "Enable")] {
+        let outcome = one(host("nas.home.test", "192.0.2.1"), &[ZONE, (LOOK, (200, &listed(&record)))]);
+        assert_eq!(outcome, confirmed(MEMORY, 600), "{record}");
+    }
+    let recorded = r#"{"RecordLines": {"RecordLine": []}, "PunyCode": "home.test", "AliDomain": true,
+        "VersionCode": "mianfei", "DomainName": "home.test", "AvailableTtls": {"AvailableTtl": []}}"#;
+    let script = [(ZONE.0, (200, recorded)), (LOOK, NONE), (ADD, DONE)];
+    assert_eq!(one(host("nas.home.test", "192.0.2.1"), &script), confirmed(MEMORY, 600));
+    let huge = r#"{"PageNumber": 18446744073709551615, "TotalCount": "18446744073709551615", "PageSize": 9, "DomainRecords": {"Record": []}}"#;
+    let script = [ZONE, (LOOK, (200, huge)), (ADD, DONE)];
+    assert_eq!(one(host("nas.home.test", "192.0.2.1"), &script), confirmed(MEMORY, 600));
+}
+
+#[test]
 fn refusals_are_told_apart() {
     for (code, status, class) in [
         ("InvalidAccessKeyId.NotFound", 404, Class::Auth),
@@ -145,6 +161,7 @@ fn refusals_are_told_apart() {
         ("DomainForbidden", 400, Class::Denied),
         ("RecordForbidden.BlackHole", 400, Class::Denied),
         ("InvalidDomainName.NoExist", 404, Class::NoZone),
+        ("InvalidDomainName.Suffix", 400, Class::NoZone),
         ("DomainNotFound", 400, Class::NoZone),
         ("DomainRecordConflict", 400, Class::Invalid),
         ("SubDomainInvalid.Value", 400, Class::Invalid),

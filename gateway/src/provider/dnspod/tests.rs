@@ -99,6 +99,17 @@ fn what_is_somebodys_intention_is_in_the_way() {
 }
 
 #[test]
+fn answers_in_other_words_are_read() {
+    let bare = r#"{"Response": {"RecordList": [{"RecordId": "162", "Name": "nas", "Type": "A", "Value": "192.0.2.1", "TTL": "600"}]}}"#;
+    let forgotten = || host_after("nas.home.test", "192.0.2.1", "", "192.0.2.2");
+    let done = DONE.replace("162", "\"162\"");
+    assert_eq!(one(forgotten(), &[FREE, (LOOK, bare), (MODIFY, &done)]), confirmed(MEMORY, 600));
+    let null = NONE.replace("[]", "null");
+    let script = [FREE, (LOOK, null.as_str()), (CREATE, DONE)];
+    assert_eq!(one(host("nas.home.test", "192.0.2.1"), &script), confirmed(MEMORY, 600));
+}
+
+#[test]
 fn refusals_are_told_apart() {
     for (codes, class) in [
         (

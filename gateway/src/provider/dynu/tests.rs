@@ -146,6 +146,24 @@ fn a_zone_that_is_a_name_of_a_domain_above_is_a_record_of_it() {
 }
 
 #[test]
+fn answers_in_other_words_are_read() {
+    let root = ROOT.1.replace("100373707", "\"100373707\"").replace("\"\"", "null");
+    let record = node(13, "192.0.2.1", "").replace(": 3600", ": \"3600\"").replace(": 13,", ": \"13\",");
+    let stands = list(&[record]);
+    let script = [(FIND, (200, root.as_str())), (LOOK, (200, stands.as_str()))];
+    let memory = "2 home.test home.test id=100373707 A=13/3600/";
+    assert_eq!(one(host("nas.home.test", "192.0.2.1"), &script), confirmed(memory, 3600));
+}
+
+#[test]
+fn a_domain_that_was_just_read_is_not_missed_when_its_change_is_refused() {
+    let stands = domain("192.0.2.9", "", [true, false, false, false]);
+    let post = put("192.0.2.1", "", [true, false, false, false]);
+    let script = [(FIND, ROOT), (READ, (200, stands.as_str())), (&post, INVALID)];
+    assert_refused(&one(host("home.test", "192.0.2.1"), &script), Class::Invalid, "Invalid.");
+}
+
+#[test]
 fn refusals_are_told_apart_wherever_they_stand() {
     let error =
         |code: u16, kind: &str| format!(r#"{{"statusCode": {code}, "type": "{kind} Exception", "message": "words"}}"#);
@@ -155,6 +173,7 @@ fn refusals_are_told_apart_wherever_they_stand() {
         (403, 403, "Authorization", Class::Denied),
         (501, 501, "Argument", Class::NoZone),
         (400, 400, "Validation", Class::Invalid),
+        (422, 422, "Some New", Class::Invalid),
     ] {
         for body in [error(code, kind), format!(r#"{{"exception": {}}}"#, error(code, kind))] {
             for name in ["nas.home.test", "home.test"] {

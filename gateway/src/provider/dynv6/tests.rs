@@ -77,6 +77,18 @@ fn the_zone_itself_is_one_call_and_two_at_first() {
 }
 
 #[test]
+fn answers_in_other_words_are_read() {
+    let zone = zone("192.0.2.99", "").replace("7", "\"7\"").replace("\"\"", "null");
+    let list = format!("[{}]", entry("nas", "A", "192.0.2.1").replace("13", "\"13\""));
+    let script = [(FIND, (200, zone.as_str())), (LOOK, (200, list.as_str()))];
+    let memory = "2 home.test home.test id=7 A=13/60/";
+    assert_eq!(one(host("nas.home.test", "192.0.2.1"), &script), confirmed(memory));
+    let gone = host_after("nas.home.test", "192.0.2.1", memory, "");
+    let script = [(LOOK, (200, list.as_str())), ("DELETE /zones/7/records/13", (200, ""))];
+    assert!(matches!(one(gone, &script), Outcome::Confirmed { ttl: 0, .. }));
+}
+
+#[test]
 fn refusals_are_told_apart() {
     let error = r#"{"error": {"name": "ValidationError", "message": "invalid", "fields": [{"name": "data", "message": "is no address"}]}}"#;
     for (answer, class, word) in [
