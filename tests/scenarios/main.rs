@@ -22,6 +22,7 @@ mod powerdns;
 mod provider_down;
 mod replay;
 mod rfc2136;
+mod route53;
 mod servers;
 mod signatures;
 mod tls;

@@ -134,9 +134,9 @@ impl Api for Account {
 
     fn looked(&self, ask: &Ask<'_>, _at: &Spot<'_>, answer: &Answer) -> Result<Page, Trouble> {
         // What is not there when its records are listed is the zone.
-        let body = read_json(answer, explain).map_err(|trouble| match trouble.meaning {
-            Meaning::NoRecord => Trouble { meaning: Meaning::NoZone, ..trouble },
-            _ => trouble,
+        let body = read_json(answer, explain).map_err(|trouble| {
+            let is_zone = trouble.meaning == Meaning::NoRecord;
+            if is_zone { Trouble { meaning: Meaning::NoZone, ..trouble } } else { trouble }
         })?;
         let unknown = || Trouble::unknown("the list of records cannot be read");
         let mut page = Page { next: next_page(&body), ..Page::default() };

@@ -225,10 +225,10 @@ impl Api for Account {
 
 /// A list of the result; the API writes `null` for an empty one.
 fn list<'a>(result: &'a Value, member: &str) -> Result<&'a [Value], Trouble> {
-    match &result[member] {
-        Value::Array(list) => Ok(list),
-        Value::Null if result.is_object() => Ok(&[]),
-        _ => Err(Trouble::unknown(&format!("the answer has no list of {member}"))),
+    match (result[member].as_array(), &result[member]) {
+        (Some(list), _) => Ok(list),
+        (None, Value::Null) if result.is_object() => Ok(&[]),
+        (None, _) => Err(Trouble::unknown(&format!("the answer has no list of {member}"))),
     }
 }
 
