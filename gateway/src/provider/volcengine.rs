@@ -112,7 +112,7 @@ impl Api for Account {
     fn cure(&self, class: Class) -> &'static str {
         match class {
             Class::Auth => "; check access_key_id, secret_access_key and the clock",
-            Class::Denied => "; give the user the policy DNSFullAccess",
+            Class::Denied => "; allow the user to change DNS records",
             Class::NoZone => "; the domain must be in the list of public zones of this account",
             Class::Quota => "; the edition's limit of records is reached",
             Class::Invalid | Class::Rate | Class::Busy | Class::Down | Class::Bug => "",
