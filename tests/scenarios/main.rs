@@ -23,6 +23,7 @@ mod provider_command;
 mod provider_down;
 mod replay;
 mod rfc2136;
+mod route53;
 mod servers;
 mod several_providers;
 mod signatures;
