@@ -111,7 +111,7 @@ fn what_was_changed_by_hand_is_changed_back_where_that_is_wanted_and_else_told()
         assert_eq!(story.update("192.0.2.1"), "good 192.0.2.1\n");
         let by_hand = |record: &mut Record| record.content = "192.0.2.99".into();
         story.first.zone(|zone| zone.records.iter_mut().filter(|record| record.record_type == "A").for_each(by_hand));
-        story.house.hands.forward(Duration::from_secs(50));
+        story.house.hands.forward(Duration::from_secs(61));
         story.wait_until("the drift is told", |story| {
             story.house.log().iter().any(|line| line["error_code"] == "drift" && line["host"] == HOST)
         });
