@@ -154,3 +154,28 @@ fn every_type_has_its_page_and_its_rows_and_every_key_is_explained() {
         }
     }
 }
+
+#[test]
+fn what_the_pages_show_is_right_but_for_the_files_it_names() {
+    let folder = Folder::new("pages");
+    let file = folder.path().join("gateway.toml");
+    let pages = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("docs/providers");
+    let mut seen = 0;
+    for page in std::fs::read_dir(pages).unwrap().map(|entry| entry.unwrap().path()) {
+        let text = std::fs::read_to_string(&page).unwrap();
+        for block in text.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()) {
+            let rest = "[server]\nlisten = [\"127.0.0.1:0\"]\n[tls]\nself_signed = true\n";
+            std::fs::write(&file, format!("{rest}{block}")).unwrap();
+            let output = run(Command::new(program("nicgate")).args(["check", "--json", "--config"]).arg(&file));
+            let said: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+            for mistake in said {
+                // A warning in a file without mistakes; a secret's file in one with them.
+                let found = mistake["found"].as_str().unwrap();
+                let is_fine = output.status.success() || found.contains("No such file") || found.contains("not set");
+                assert!(is_fine, "{}: {found}\n{block}", page.display());
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen >= 35, "{seen} examples");
+}
