@@ -95,9 +95,7 @@ impl Api for Account {
     fn cure(&self, class: Class) -> &'static str {
         match class {
             Class::Auth => "; check access_key_id, secret_access_key and the clock (30 minutes off are too much)",
-            Class::Denied => {
-                "; the account must be verified, and the user may need the right DNSFullControlAccessPolicy"
-            }
+            Class::Denied => "; the account must be verified, and the user be allowed to change DNS records",
             Class::NoZone => "; the domain must be in the list of public zones of this account",
             Class::Invalid | Class::Quota | Class::Rate | Class::Busy | Class::Down | Class::Bug => "",
         }
