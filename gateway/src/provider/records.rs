@@ -799,7 +799,7 @@ impl Conversation {
             (self.zone_id, self.page, self.is_fresh) = (None, None, false);
             return;
         }
-        let may_ask_again = !mem::replace(&mut self.has_asked_again, true);
+        let may_ask_again = !self.has_asked_again;
         let is_remembered = self.zone_id.is_some() && !self.is_fresh && self.api.configured_zone().is_none();
         let class = match trouble.meaning {
             Meaning::Plain(class) => class,
@@ -886,6 +886,7 @@ impl Conversation {
 
     /// Plans anew, from what stands; `forgetting` also what is remembered.
     fn look_again(&mut self, forgetting: bool) {
+        self.has_asked_again = true;
         self.page = None;
         for host in self.hosts.iter_mut().filter(|host| host.has_work()) {
             host.records.clear();

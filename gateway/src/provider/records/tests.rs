@@ -25,6 +25,8 @@ struct Paper {
     has_finish: bool,
     /// The session needs a second call, and the end is a logout.
     has_lock: bool,
+    /// Whether a wrong credential is another answer than one without the right.
+    rights_apart: bool,
 }
 
 const PAPER: Paper = Paper {
@@ -36,6 +38,7 @@ const PAPER: Paper = Paper {
     has_finish: false,
     has_lock: false,
     ttl_apart: false,
+    rights_apart: false,
 };
 
 fn call(line: String) -> HttpCall {
@@ -74,6 +77,10 @@ impl Api for Paper {
 
     fn cure(&self, _class: Class) -> &'static str {
         "; the cure"
+    }
+
+    fn tells_rights_apart(&self) -> bool {
+        self.rights_apart
     }
 
     fn changes_at_once(&self) -> usize {
@@ -474,7 +481,10 @@ fn a_credential_that_was_good_a_moment_ago_is_only_not_good_for_this() {
     let new = host("a.dyn.home.test", "192.0.2.1");
     assert_refused(&play(&PAPER, slice::from_ref(&new), &[("zone dyn.home.test", 403, "")])[0], Class::Auth, "text");
     let create = "create a.dyn.home.test 192.0.2.1 60";
-    assert_refused(&play(&PAPER, &[new], &[ZONE, LOOK, (create, 403, "")])[0], Class::Denied, "text");
+    assert_refused(&play(&PAPER, slice::from_ref(&new), &[ZONE, LOOK, (create, 403, "")])[0], Class::Denied, "text");
+    let apart = Paper { rights_apart: true, ..PAPER };
+    assert_refused(&play(&apart, slice::from_ref(&new), &[("zone dyn.home.test", 403, "")])[0], Class::Denied, "text");
+    assert_refused(&play(&apart, &[new], &[("zone dyn.home.test", 401, "")])[0], Class::Auth, "401");
 }
 
 #[test]
@@ -490,6 +500,74 @@ fn what_was_remembered_and_is_stale_is_found_again_once() {
     }
     let script = [(alter, 404, "record"), LOOK, (create, 409, "exists")];
     assert_refused(&play(&PAPER, &[later], &script)[0], Class::Invalid, "text");
+}
+
+#[test]
+fn a_new_record_that_finds_nowhere_to_go_misses_its_zone() {
+    let create = "create a.dyn.home.test 192.0.2.1 60";
+    for word in ["record", "zone"] {
+        let script = [ZONE, LOOK, (create, 404, word), LOOK, (create, 404, word)];
+        let outcome = play(&PAPER, &[host("a.dyn.home.test", "192.0.2.1")], &script);
+        assert_refused(&outcome[0], Class::NoZone, "no zone named dyn.home.test");
+    }
+}
+
+#[test]
+fn of_several_hosts_each_ends_as_its_own_calls_say() {
+    let later = |name: &str| host_after(&format!("{name}.dyn.home.test"), "192.0.2.1", MEMORY, "192.0.2.2");
+    let hosts = [later("a"), later("b"), later("c")];
+    let alter = |name: &str| format!("alter {name}.dyn.home.test r1 192.0.2.2");
+    let (a, b, c) = (alter("a"), alter("b"), alter("c"));
+    // A limit in the middle.
+    let outcomes = play(&PAPER, &hosts, &[(&a, 200, "done"), (&b, 429, "")]);
+    assert_eq!(outcomes[0], confirmed(MEMORY, 300));
+    assert_unconfirmed(&outcomes[1], Class::Rate, false);
+    assert_unconfirmed(&outcomes[2], Class::Rate, false);
+    // A stale id after a refusal of somebody else.
+    let script = [
+        (&*a, 422, ""),
+        (&b, 404, "record"),
+        ("look z1 b.dyn.home.test", 200, "b.dyn.home.test 192.0.2.1 r7 300"),
+        ("look z1 c.dyn.home.test", 200, "c.dyn.home.test 192.0.2.1 r1 300"),
+        ("alter b.dyn.home.test r7 192.0.2.2", 200, "done"),
+        (&c, 200, "done"),
+    ];
+    let outcomes = play(&PAPER, &hosts, &script);
+    assert_refused(&outcomes[0], Class::Invalid, "; the cure");
+    assert_eq!(outcomes[1..], [confirmed(&MEMORY.replace("r1", "r7"), 300), confirmed(MEMORY, 300)]);
+}
+
+#[test]
+fn what_one_host_remembers_of_the_zone_serves_the_others() {
+    let paper = Paper { at_once: 2, ..PAPER };
+    let known = host_after("a.dyn.home.test", "192.0.2.1", MEMORY, "192.0.2.2");
+    let new = host("*.dyn.home.test", "192.0.2.2");
+    let both = "alter a.dyn.home.test r1 192.0.2.2; create *.dyn.home.test 192.0.2.2 60";
+    let look = ("look z1 *.dyn.home.test", 200, "a.dyn.home.test 192.0.2.9 r9 60\ndyn.home.test 192.0.2.9 r8 60");
+    let script = [look, (both, 200, "192.0.2.2 r1\n192.0.2.2 r2")];
+    let after = confirmed("2 dyn.home.test dyn.home.test id=z1 A=r2/60/", 60);
+    assert_eq!(play(&paper, &[known.clone(), new.clone()], &script), [confirmed(MEMORY, 300), after]);
+    // The zone was made anew: nothing of it holds, for none of them.
+    let again = "alter a.dyn.home.test r3 192.0.2.2; create *.dyn.home.test 192.0.2.2 60";
+    let script = [
+        look,
+        (both, 404, "zone"),
+        ("zone dyn.home.test", 200, "id z2"),
+        ("look z2 a.dyn.home.test", 200, "a.dyn.home.test 192.0.2.1 r3 300"),
+        ("look z2 *.dyn.home.test", 200, ""),
+        (again, 200, "192.0.2.2 r3\n192.0.2.2 r4"),
+    ];
+    let outcomes = play(&paper, &[known.clone(), new], &script);
+    assert_eq!(outcomes[0], confirmed("2 dyn.home.test dyn.home.test id=z2 A=r3/300/", 300));
+    // Those who disagree are not believed.
+    let other = host_after("b.dyn.home.test", "192.0.2.1", &MEMORY.replace("z1", "z9"), "192.0.2.1");
+    let script = [
+        ZONE,
+        ("look z1 a.dyn.home.test", 200, "a.dyn.home.test 192.0.2.2 r1 300"),
+        ("look z1 b.dyn.home.test", 200, "b.dyn.home.test 192.0.2.1 r5 300"),
+    ];
+    let outcomes = play(&paper, &[known, other], &script);
+    assert_eq!(outcomes, [confirmed(MEMORY, 300), confirmed(&MEMORY.replace("r1", "r5"), 300)]);
 }
 
 #[test]
