@@ -261,19 +261,6 @@ impl Api for Account {
         let lists = ["patches", "posts"].into_iter().filter_map(|list| result.get(list)?.as_array());
         let values: Vec<&Value> = if changes.len() == 1 { vec![&result] } else { lists.flatten().collect() };
         let records: Vec<_> = values.into_iter().filter_map(answer::record).collect();
-        let shown = |change: &Change| {
-            let Some(to) = change.to() else { return Ok(Written::default()) };
-            let known = change.known();
-            let is_it = |record: &&super::records::Record| {
-                record.address == to
-                    && super::is_same_name(&record.name, &change.hostname)
-                    && known.is_none_or(|known| known.id == record.known.id)
-            };
-            let record = records.iter().find(is_it).cloned().map(Written::shown);
-            record.ok_or_else(|| {
-                Trouble::unknown(&format!("the answer to the write does not show {to} at {}", change.hostname))
-            })
-        };
-        changes.iter().map(shown).collect()
+        Written::among(&records, changes)
     }
 }

@@ -187,15 +187,7 @@ impl Api for Account {
             None => return Err(Trouble::unknown("the answer to the write does not show the records")),
         };
         let records: Vec<Record> = sets.iter().filter_map(|set| records(set, ask)).flatten().collect();
-        let shown = |change: &Change| {
-            let Some(to) = change.to() else { return Ok(Written::default()) };
-            let is_it = |record: &&Record| record.address == to && is_same_name(&record.name, &change.hostname);
-            let record = records.iter().find(is_it).cloned().map(Written::shown);
-            record.ok_or_else(|| {
-                Trouble::unknown(&format!("the answer to the write does not show {to} at {}", change.hostname))
-            })
-        };
-        changes.iter().map(shown).collect()
+        Written::among(&records, changes)
     }
 }
 

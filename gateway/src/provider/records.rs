@@ -6,6 +6,7 @@
 //!   the API says that it is stale;
 //! - doubt, or a family that is new or to be removed, calls for a look; what stands already is not written;
 //! - records are changed in place. Where an API cannot, the new one is made before the old one is removed;
+//! - several changes go in one call where the API has one, and one by one when that call leads nowhere;
 //! - of several records of one type only the one that this gateway wrote is changed; when none is, the host is refused;
 //! - TTL and whatever else a record holds stays, unless it was asked for.
 //!
@@ -27,6 +28,9 @@ use nicgate_protocol::{Family, Hostname};
 use self::memory::Memory;
 use super::trouble::{Meaning, Trouble};
 use super::{Answer, Budget, Call, Class, Heard, HttpCall, Job, Moment, Outcome, Provider, Sight, Step, Talk};
+
+/// The status of a method that a place does not know (RFC 9110 15.5.6), as a code of [`Trouble`].
+const NO_SUCH_CALL: &str = "405";
 
 /// How one API is asked, and what its answers say.
 pub(crate) trait Api: Send + Sync {
@@ -367,6 +371,26 @@ impl Written {
         vec![Self::default(); changes.len()]
     }
 
+    /// For an API whose answer shows the records that stand now: each change must be among them.
+    ///
+    /// # Errors
+    /// When one is not.
+    pub(crate) fn among(records: &[Record], changes: &[Change]) -> Result<Vec<Self>, Trouble> {
+        let shown = |change: &Change| {
+            let Some(to) = change.to() else { return Ok(Self::default()) };
+            let is_it = |record: &&Record| {
+                record.address == to
+                    && super::is_same_name(&record.name, &change.hostname)
+                    && change.known().is_none_or(|known| known.id == record.known.id)
+            };
+            let record = records.iter().find(is_it).cloned().map(Self::shown);
+            record.ok_or_else(|| {
+                Trouble::unknown(&format!("the answer to the write does not show {to} at {}", change.hostname))
+            })
+        };
+        changes.iter().map(shown).collect()
+    }
+
     /// As a record in the answer shows it.
     pub(crate) fn shown(record: Record) -> Self {
         let Known { id, ttl, note } = record.known;
@@ -485,6 +509,8 @@ struct Conversation {
     is_fresh: bool,
     /// Whether what was believed turned out wrong once already; the second time it is the answer.
     has_asked_again: bool,
+    /// Whether each change goes alone, because several at once were not understood.
+    is_one_by_one: bool,
     has_written: bool,
     is_finished: bool,
 }
@@ -529,6 +555,7 @@ impl Conversation {
             is_proved: false,
             is_fresh: false,
             has_asked_again: false,
+            is_one_by_one: false,
             has_written: false,
             is_finished: false,
         }
@@ -667,7 +694,7 @@ impl Conversation {
 
     /// The changes that go into the next write: whole hosts, as many as fit; of a host with more than fit, a part.
     fn due(&self) -> Vec<Change> {
-        let most = self.api.changes_at_once();
+        let most = if self.is_one_by_one { 1 } else { self.api.changes_at_once() };
         let mut due: Vec<Change> = Vec::new();
         for host in self.hosts.iter().filter(|host| host.outcome.is_none()) {
             if due.len() + host.changes.len() <= most {
@@ -800,6 +827,13 @@ impl Conversation {
             return;
         }
         let may_ask_again = !self.has_asked_again;
+        let is_lost = matches!(trouble.meaning, Meaning::NoRecord | Meaning::NoZone) && !may_ask_again;
+        let are_several = matches!(&stage, Stage::Write { changes } if changes.len() > 1);
+        if are_several && !self.is_one_by_one && (is_lost || &*trouble.code == NO_SUCH_CALL) {
+            // Perhaps one of them leads nowhere, or there is no call for several: the others shall not suffer for it.
+            self.is_one_by_one = true;
+            return self.look_again(false);
+        }
         let is_remembered = self.zone_id.is_some() && !self.is_fresh && self.api.configured_zone().is_none();
         let class = match trouble.meaning {
             Meaning::Plain(class) => class,
@@ -852,7 +886,8 @@ impl Conversation {
                 vec![true; self.hosts.len()]
             }
         };
-        let is_own = matches!(class, Class::Denied | Class::Invalid | Class::Quota);
+        let is_own = matches!(class, Class::Denied | Class::Invalid | Class::Quota)
+            || self.is_one_by_one && class == Class::Busy;
         let is_write = matches!(stage, Stage::Write { .. });
         for (host, is_about) in self.hosts.iter_mut().zip(about).filter(|(host, _)| host.has_work()) {
             if is_about {

@@ -116,6 +116,16 @@ fn both_families_go_in_one_batch() {
     assert_eq!(play(&settings(), &job, &[(batch, success(both))]), confirmed(remembered, 60));
     let half = json!({"patches": [record("A a1 192.0.2.2")], "posts": []});
     assert_unconfirmed(&play(&settings(), &job, &[(batch, success(half))]), Class::Bug, true);
+    // A place that speaks the API without batches.
+    let patch = |id: &str, address: &str| format!(r#"PATCH /zones/z1/dns_records/{id} {{"content":"{address}"}}"#);
+    let (four, six) = (patch("a1", "192.0.2.2"), patch("b1", "2001:db8::2"));
+    let script = [
+        (batch, (405, r#"{"detail":"Method Not Allowed"}"#.to_owned())),
+        (LOOK, list(&["A a1 192.0.2.1", "AAAA b1 2001:db8::1"])),
+        (&four, one("A a1 192.0.2.2")),
+        (&six, one("AAAA b1 2001:db8::2")),
+    ];
+    assert_eq!(play(&settings(), &job, &script), confirmed(remembered, 60));
 }
 
 #[test]

@@ -571,6 +571,35 @@ fn what_one_host_remembers_of_the_zone_serves_the_others() {
 }
 
 #[test]
+fn what_leads_nowhere_together_is_told_one_by_one() {
+    let paper = Paper { at_once: 3, ..PAPER };
+    let later = |name: &str| host_after(&format!("{name}.dyn.home.test"), "192.0.2.1", MEMORY, "192.0.2.2");
+    let alter = |name: &str| format!("alter {name}.dyn.home.test r1 192.0.2.2");
+    let stands =
+        |name: &str| (format!("look z1 {name}.dyn.home.test"), format!("{name}.dyn.home.test 192.0.2.1 r1 300"));
+    let (a, b, both) = (alter("a"), alter("b"), format!("{}; {}", alter("a"), alter("b")));
+    let (seen_a, seen_b) = (stands("a"), stands("b"));
+    let (look_a, look_b) = ((&*seen_a.0, 200, &*seen_a.1), (&*seen_b.0, 200, &*seen_b.1));
+    // There is no call for several.
+    let script = [(&*both, 405, ""), look_a, look_b, (&a, 200, "done"), (&b, 200, "done")];
+    assert_eq!(play(&paper, &[later("a"), later("b")], &script), [confirmed(MEMORY, 300), confirmed(MEMORY, 300)]);
+    // One of them leads nowhere although it is shown.
+    let script = [
+        (&*both, 404, "record"),
+        look_a,
+        look_b,
+        (&both, 404, "record"),
+        look_a,
+        look_b,
+        (&a, 404, "record"),
+        (&b, 200, "done"),
+    ];
+    let outcomes = play(&paper, &[later("a"), later("b")], &script);
+    assert_unconfirmed(&outcomes[0], Class::Busy, false);
+    assert_eq!(outcomes[1], confirmed(MEMORY, 300));
+}
+
+#[test]
 fn another_address_in_the_answer_proves_nothing() {
     let later = host_after("a.dyn.home.test", "192.0.2.1", MEMORY, "192.0.2.2");
     for body in ["192.0.2.1 r1", "192.0.2.2 r1\n192.0.2.2 r1", ""] {
