@@ -243,7 +243,7 @@ fn explain(status: u16, body: &Value) -> Option<Trouble> {
     let text = body["error"].as_str()?;
     let code = status.to_string();
     Some(match status {
-        404 if text.contains("zone") => Trouble::new(Meaning::NoZone, &code, text),
+        404 if text.contains("zone") && !text.contains("record") => Trouble::new(Meaning::NoZone, &code, text),
         409 => Trouble::new(Meaning::Exists, &code, text),
         _ => Trouble::with_status(status, &code, text),
     })

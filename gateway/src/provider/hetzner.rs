@@ -174,8 +174,8 @@ impl Api for Project {
         let shown = |change: &Change| {
             let values = body["rrset"]["records"].as_array()?;
             let mut addresses = values.iter().filter_map(|value| value["value"].as_str()?.parse::<IpAddr>().ok());
-            // Of a new set, which is all that is shown, the first value is ours.
-            change.to().and_then(|_| addresses.next())
+            // Any that is not what was written tells that it does not stand.
+            addresses.clone().find(|address| Some(*address) == change.to()).or_else(|| addresses.next())
         };
         let written = |change| Written { address: shown(change), ..Written::default() };
         Ok(changes.iter().map(written).collect())

@@ -116,11 +116,8 @@ impl Cloudflare {
             ("GET", []) => {
                 asked.only_parameters(&["name", "type", "page", "per_page"]);
                 let is_named = |one: &Record| asked.parameter("name").is_none_or(|name| name == one.hostname);
-                // Several types by comma are taken, though no page of the vendor says so (seen in
-                // jmrplens/Cloudflare-DNS-Updater, pull request 111, and many other clients).
-                let is_typed = |one: &Record| {
-                    asked.parameter("type").is_none_or(|types| types.split(',').any(|kind| kind == one.record_type))
-                };
+                // One type: that several by comma work as well stands on no page of the vendor.
+                let is_typed = |one: &Record| asked.parameter("type").is_none_or(|kind| kind == one.record_type);
                 let records = self.zone.records.iter().filter(|one| is_named(one) && is_typed(one));
                 list(asked, records.map(shown).collect())
             }
