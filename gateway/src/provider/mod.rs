@@ -541,7 +541,8 @@ pub struct Answer {
 
 impl Answer {
     /// How long the provider asks to be left alone: `Retry-After` in seconds or as a date (RFC 9110 10.2.3), else the
-    /// seconds of `RateLimit-Reset` and its kin where nothing is left.
+    /// seconds of `RateLimit` (draft-ietf-httpapi-ratelimit-headers) or of `RateLimit-Reset` and its kin where nothing
+    /// is left.
     #[must_use]
     pub fn retry_after(&self, now: Timestamp) -> Option<Duration> {
         let field = |name: &str| self.headers.get(name)?.to_str().ok().map(str::trim);
@@ -553,6 +554,14 @@ impl Answer {
                     Some(Timestamp::from_seconds(since.as_secs()).since(now))
                 }),
             };
+        }
+        // `"default";r=0;t=30`, several by commas.
+        let spent = |policy: &str| {
+            let part = |name| policy.split(';').find_map(|part| part.trim().strip_prefix(name)?.parse().ok());
+            part("t=").filter(|_| part("r=") == Some(0))
+        };
+        if let Some(seconds) = field("ratelimit").and_then(|text| text.split(',').filter_map(spent).max()) {
+            return Some(Duration::from_secs(seconds));
         }
         let names = ["ratelimit", "x-ratelimit", "x-rate-limit"];
         let spent = names.into_iter().find(|name| field(&format!("{name}-remaining")) == Some("0"))?;
@@ -729,6 +738,10 @@ mod tests {
             (&[("retry-after", "5"), ("ratelimit-remaining", "0"), ("ratelimit-reset", "9")], Some(5)),
             (&[("ratelimit-remaining", "0"), ("ratelimit-reset", "9")], Some(9)),
             (&[("ratelimit-remaining", "3"), ("ratelimit-reset", "9")], None),
+            (&[("ratelimit", "\"default\";r=0;t=42")], Some(42)),
+            (&[("ratelimit", "\"a\"; r=0; t=7, \"b\"; r=0; t=11, \"c\";r=5;t=99")], Some(11)),
+            (&[("ratelimit", "\"default\";r=1199;t=42")], None),
+            (&[("ratelimit", "nonsense")], None),
             (&[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1795348860")], Some(60)),
             (&[], None),
         ] {
