@@ -30,6 +30,8 @@ pub use nicgate_logic::reconcile::Class;
 mod apex;
 mod encode;
 #[cfg(test)]
+mod nonsense;
+#[cfg(test)]
 mod play;
 mod records;
 pub mod send;
