@@ -122,6 +122,16 @@ pub(crate) fn scalar(value: &Value) -> Option<String> {
     }
 }
 
+/// A whole number of an answer, however it is written.
+pub(crate) fn number(value: &Value) -> Option<u64> {
+    value.as_u64().or_else(|| value.as_str()?.trim().parse().ok())
+}
+
+/// The same for a TTL, in seconds.
+pub(crate) fn seconds(value: &Value) -> Option<u32> {
+    number(value).and_then(|seconds| u32::try_from(seconds).ok())
+}
+
 /// Whether a text may stand in a path as an id.
 pub(crate) fn is_id(text: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
@@ -161,6 +171,8 @@ mod tests {
         assert_eq!(scalar(&7.into()).as_deref(), Some("7"));
         assert_eq!(scalar(&"7".into()).as_deref(), Some("7"));
         assert_eq!((scalar(&Value::Null), scalar(&true.into())), (None, None));
+        assert_eq!((number(&7.into()), number(&"7".into()), number(&"-7".into())), (Some(7), Some(7), None));
+        assert_eq!((seconds(&"600".into()), seconds(&u64::MAX.into()), seconds(&Value::Null)), (Some(600), None, None));
         assert!(is_id("rec_0a-9") && !is_id("") && !is_id("..") && !is_id("a/b") && !is_id(&"a".repeat(65)));
     }
 }
