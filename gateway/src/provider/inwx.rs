@@ -16,7 +16,7 @@ use nicgate_protocol::{Secret, Timestamp};
 use serde_json::{Value, json};
 use sha1::Sha1;
 
-use super::encode::scalar;
+use super::encode::{number, scalar, seconds};
 use super::records::{Act, Api, Ask, Change, Known, Page, Record, Spot, View, Written, Zoned};
 use super::trouble::{Meaning, Trouble, read_json};
 use super::{
@@ -247,7 +247,7 @@ fn id(value: &Value) -> Option<Box<str>> {
 }
 
 fn record(value: &Value, name: &str, kind: &str) -> Option<Record> {
-    let ttl = value["ttl"].as_u64().and_then(|ttl| u32::try_from(ttl).ok()).unwrap_or(0);
+    let ttl = seconds(&value["ttl"]).unwrap_or(0);
     let known = Known { id: id(&value["id"])?, ttl, note: "".into() };
     Record::read(name.to_owned(), kind, value["content"].as_str()?, known)
 }
@@ -256,8 +256,10 @@ fn record(value: &Value, name: &str, kind: &str) -> Option<Record> {
 /// means here.
 fn read(answer: &Answer, missing: Meaning) -> Result<Value, Trouble> {
     let body = read_json(answer, |_, _| None)?;
-    let Some(number) = body["code"].as_u64() else { return Err(Trouble::unknown("the answer has no code")) };
+    let Some(number) = number(&body["code"]) else { return Err(Trouble::unknown("the answer has no code")) };
     let class = match number {
+        // Done some day, so not yet.
+        1001 => Class::Busy,
         1000..=1999 => return Ok(body["resData"].clone()),
         2200 | 2501 => Class::Auth,
         2201 => Class::Denied,

@@ -15,7 +15,7 @@ use nicgate_logic::policy::DEFAULT_TTL;
 use nicgate_protocol::{Family, Hostname};
 use serde_json::{Value, json};
 
-use super::encode::{absolute, relative, secret_header};
+use super::encode::{absolute, is_id, number, relative, scalar, seconds, secret_header};
 use super::records::{Act, Api, Ask, Change, Found, Known, Page, Record, Spot, View, Written, Zoned};
 use super::trouble::{Meaning, Trouble, read_json};
 use super::{
@@ -117,8 +117,8 @@ impl Api for Account {
         let body = read_json(answer, |status, body| explain(status, body, Meaning::NoZone))?;
         let domains = body["data"].as_array().ok_or_else(|| Trouble::unknown("the list of domains cannot be read"))?;
         let is_it = |domain: &&Value| domain["domain"].as_str().is_some_and(|name| is_same_name(name, ask.zone));
-        match domains.iter().find(is_it).map(|domain| domain["id"].as_u64()) {
-            Some(Some(id)) => Ok(Found::Zone(id.to_string())),
+        match domains.iter().find(is_it).map(|domain| scalar(&domain["id"]).filter(|id| is_id(id))) {
+            Some(Some(id)) => Ok(Found::Zone(id)),
             Some(None) => Err(Trouble::unknown("the domain has no id")),
             None => Ok(Found::Nothing),
         }
@@ -133,9 +133,8 @@ impl Api for Account {
         let body = read_json(answer, |status, body| explain(status, body, Meaning::NoZone))?;
         let unreadable = || Trouble::unknown("the list of records cannot be read");
         let list = body["data"].as_array().ok_or_else(unreadable)?;
-        let (number, pages) =
-            (body["page"].as_u64().ok_or_else(unreadable)?, body["pages"].as_u64().ok_or_else(unreadable)?);
-        let mut page = Page { next: (number < pages).then(|| (number + 1).to_string()), ..Page::default() };
+        let (at, pages) = (number(&body["page"]).unwrap_or(1), number(&body["pages"]).unwrap_or(1));
+        let mut page = Page { next: (at < pages).then(|| (at + 1).to_string()), ..Page::default() };
         for shown in list {
             let (Some(name), Some(kind)) = (shown["name"].as_str(), shown["type"].as_str()) else {
                 return Err(unreadable());
@@ -174,7 +173,7 @@ impl Api for Account {
         let body = read_json(answer, |status, body| explain(status, body, Meaning::NoRecord))?;
         let unknown = || Trouble::unknown("the answer to the write does not show the record");
         if change.to().is_none() {
-            return if body == json!({}) { Ok(Written::unechoed(changes)) } else { Err(unknown()) };
+            return if body == json!({}) || body.is_null() { Ok(Written::unechoed(changes)) } else { Err(unknown()) };
         }
         let is_it = |record: &Record| {
             is_same_name(&record.name, &change.hostname)
@@ -191,8 +190,9 @@ fn record(shown: &Value, zone: &Hostname) -> Option<Record> {
     if Family::of(address).record_type() != shown["type"].as_str()? {
         return None;
     }
-    let ttl = shown["ttl_sec"].as_u64().and_then(|ttl| u32::try_from(ttl).ok())?;
-    let known = Known { id: shown["id"].as_u64()?.to_string().into(), ttl, ..Known::default() };
+    let ttl = seconds(&shown["ttl_sec"]).unwrap_or(0);
+    let id = scalar(&shown["id"]).filter(|id| is_id(id))?;
+    let known = Known { id: id.into(), ttl, ..Known::default() };
     Some(Record { name: absolute(shown["name"].as_str()?, zone), address, known })
 }
 

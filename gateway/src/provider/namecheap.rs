@@ -109,7 +109,7 @@ impl Service for Domain {
             document.descendants().find(|node| node.has_tag_name(name)).and_then(|node| node.text()).map(str::trim)
         };
         match (text("ErrCount"), text("Done"), text("IP")) {
-            (Some("0"), Some("true"), shown) => {
+            (Some("0"), Some(done), shown) if done.eq_ignore_ascii_case("true") => {
                 let shown = shown.and_then(|shown| shown.parse::<IpAddr>().ok());
                 match shown.filter(|shown| message.addresses.of(Family::V4) != Some(*shown)) {
                     None => Ok(()),

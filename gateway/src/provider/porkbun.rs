@@ -13,7 +13,7 @@ use http::Method;
 use nicgate_protocol::{Family, Secret};
 use serde_json::{Value, json};
 
-use super::encode::relative;
+use super::encode::{relative, seconds};
 use super::records::{Act, Api, Ask, Change, Known, Page, Record, Spot, View, Written, Zoned};
 use super::trouble::{Meaning, Trouble, read_json};
 use super::{Answer, BadSetting, Budget, Class, HttpCall, Key, Kind, Provider, ProviderSettings, Window, base_url};
@@ -156,7 +156,7 @@ fn record(shown: &Value, name: &str, kind: &str) -> Option<Record> {
     if Family::of(address).record_type() != kind {
         return None;
     }
-    let ttl = shown["ttl"].as_str()?.parse().ok()?;
+    let ttl = seconds(&shown["ttl"])?;
     let known = Known { id: id(&shown["id"])?, ttl, note: shown["notes"].as_str().unwrap_or_default().into() };
     Some(Record { name: name.to_owned(), address, known })
 }

@@ -15,7 +15,7 @@ use http::header::{HeaderName, HeaderValue};
 use nicgate_protocol::{Family, Hostname};
 use serde_json::{Value, json};
 
-use super::encode::{percent_encoded, secret_header};
+use super::encode::{percent_encoded, seconds, secret_header};
 use super::records::{Api, Ask, Change, Known, Page, Record, Spot, View, Written, Zoned};
 use super::trouble::{Meaning, Trouble, read_json};
 use super::{Answer, BadSetting, Budget, Class, HttpCall, Key, Kind, Provider, ProviderSettings, Window, base_url};
@@ -125,9 +125,8 @@ impl Api for Account {
 
     fn looked(&self, ask: &Ask<'_>, _at: &Spot<'_>, answer: &Answer) -> Result<Page, Trouble> {
         let zone = read(answer)?;
-        let (Some(kind), Some(sets)) = (zone["kind"].as_str(), zone["rrsets"].as_array()) else {
-            return Err(Trouble::unknown("the zone cannot be read"));
-        };
+        let sets = zone["rrsets"].as_array().ok_or_else(|| Trouble::unknown("the zone cannot be read"))?;
+        let kind = zone["kind"].as_str().unwrap_or_default();
         // It would take the change, and lose it at the next transfer.
         if matches!(kind, "Slave" | "Secondary" | "Consumer") {
             let text = format!("the server only has a copy of {} ({kind}); write to its primary server", ask.zone);
@@ -153,11 +152,10 @@ impl Api for Account {
         self.call(Method::PATCH, ask.zone, "").with_json(&json!({ "rrsets": sets }))
     }
 
-    /// 204 and nothing else: "the zone was changed" (openapi, `patchZone`).
+    /// 204 and no body: "the zone was changed" (openapi, `patchZone`). A proxy may make another status of success of it.
     fn written(&self, _ask: &Ask<'_>, changes: &[Change], answer: &Answer) -> Result<Vec<Written>, Trouble> {
-        read(answer)?;
-        match answer.status {
-            204 => Ok(Written::unechoed(changes)),
+        match read(answer)? {
+            Value::Null => Ok(Written::unechoed(changes)),
             _ => Err(Trouble::unknown("the answer to the write does not say that it was made")),
         }
     }
@@ -195,7 +193,7 @@ fn values(set: &Value) -> impl Iterator<Item = &Value> {
 
 /// The addresses of a set.
 fn records(set: &Value, name: &str, kind: &str) -> Vec<Record> {
-    let ttl = set["ttl"].as_u64().and_then(|ttl| u32::try_from(ttl).ok()).unwrap_or(0);
+    let ttl = seconds(&set["ttl"]).unwrap_or(0);
     let addresses = values(set).filter_map(|value| value["content"].as_str()?.parse::<IpAddr>().ok());
     let fitting = addresses.filter(|address| Family::of(*address).record_type() == kind);
     let known = Known { ttl, ..Known::default() };
