@@ -23,11 +23,14 @@ const BUDGET: Budget = Budget::of(&[Window::new(10, 60)]);
 /// The TTL of dynamic hosts, in seconds; nobody can set another.
 const TTL: u32 = 60;
 
+/// Who is named where the operator names nobody: No-IP turns away what has no address in this place.
+const MAINTAINER: &str = "nicgate@users.noreply.github.com";
+
 const CONTACT: &str = "contact";
 const KEYS: &[Key] = &[
     Key::text("username", "The user of a DDNS key, or the account's e-mail address."),
     Key::secret("password", "The password that goes with it."),
-    Key::text(CONTACT, "Your e-mail address: No-IP wants one in every request; when left out, username if it is one.")
+    Key::text(CONTACT, "Your e-mail address: No-IP wants one in every request; left out, username if it is one.")
         .optional(),
 ];
 
@@ -76,7 +79,7 @@ fn agent(contact: Option<&str>, username: &str) -> Result<HeaderValue, BadSettin
             });
         }
         None if is_mail(username) => username,
-        None => concat!("+", env!("CARGO_PKG_REPOSITORY")),
+        None => MAINTAINER,
     };
     let text = format!("nicgate nicgate/{}-{} {contact}", std::env::consts::OS, env!("CARGO_PKG_VERSION"));
     HeaderValue::from_str(&text).map_err(|_| BadSetting { key: CONTACT, why: "write an e-mail address".into() })
@@ -191,7 +194,7 @@ mod tests {
         for (contact, username, part) in [
             (Some("you@example.com"), "key", Some(" you@example.com")),
             (None, "me@home.test", Some(" me@home.test")),
-            (None, "key", Some(" +https://")),
+            (None, "key", Some(" nicgate@")),
             (Some("nobody"), "me@home.test", None),
             (Some("a@b.c\r\nX: y"), "key", None),
         ] {
