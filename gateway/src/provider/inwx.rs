@@ -455,4 +455,15 @@ mod tests {
         let outcome = one(later(), &[OPEN, (UPDATE, missing), (LOOK, list), LOGOUT]);
         assert_eq!(outcome, confirmed("2 home.test home.test id= A=%22b%22/300/", 300));
     }
+
+    #[test]
+    fn numbers_may_be_texts_and_what_is_pending_is_not_done() {
+        let done = r#"{"code": "1000"}"#;
+        assert_eq!(one(later(), &[OPEN, (UPDATE, done), LOGOUT]), confirmed(MEMORY, 3600));
+        let pending = r#"{"code": 1001, "msg": "Command completed successfully; action pending"}"#;
+        assert!(matches!(one(later(), &[OPEN, (UPDATE, pending), LOGOUT]), Outcome::Unconfirmed { .. }));
+        let list = r#"{"code": 1000, "resData": {"record": [{"id": 16851, "name": "nas.home.test", "type": "A",
+            "content": "192.0.2.2", "ttl": "3600"}]}}"#;
+        assert_eq!(one(host("nas.home.test", "192.0.2.2"), &[OPEN, (LOOK, list), LOGOUT]), confirmed(MEMORY, 3600));
+    }
 }

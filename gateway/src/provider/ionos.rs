@@ -275,4 +275,21 @@ mod tests {
             assert_eq!(play::settings("ionos", &[(API_KEY, key)]).open().is_ok(), is_good, "{key}");
         }
     }
+
+    #[test]
+    fn spelling_and_what_is_left_out_make_no_difference() {
+        let short = r#"{"id": "4babe6f6", "name": "NAS.example.com.", "type": "A", "content": "192.0.2.2", "ttl": "3600"}"#;
+        for body in [short.to_owned(), format!("[{short}]")] {
+            assert_eq!(one(later(), &[(PUT, (201, &body))]), confirmed(MEMORY, 3600), "{body}");
+        }
+        let create = concat!(
+            "POST /zones/77f076a3-34e2/records ",
+            r#"[{"content":"192.0.2.2","disabled":false,"name":"nas.example.com","prio":0,"ttl":60,"type":"A"}]"#
+        );
+        let bare = r#"{"id": "77f076a3-34e2", "name": "example.com", "type": "NATIVE"}"#;
+        let script = [FIND, (LOOK, (200, bare)), (create, (200, short))];
+        assert_eq!(one(host("nas.example.com", "192.0.2.2"), &script), confirmed(MEMORY, 3600));
+        let odd = one(host("nas.example.com", "192.0.2.2"), &[FIND, (LOOK, (200, "{}"))]);
+        assert_unconfirmed(&odd, Class::Bug, false);
+    }
 }

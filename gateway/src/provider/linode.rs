@@ -335,4 +335,25 @@ mod tests {
         let script = [(PUT, (404, &*error("Not found"))), (LOOK, NONE), (&create, (200, &answer))];
         assert_eq!(one(later(), &script), confirmed(MEMORY, 120));
     }
+
+    #[test]
+    fn spelling_and_what_is_left_out_make_no_difference() {
+        let later = || host_after("nas.home.test", "192.0.2.1", MEMORY, "192.0.2.2");
+        let short = r#"{"id": "9295232", "name": "NAS", "type": "A", "target": "192.0.2.2", "ttl_sec": "120"}"#;
+        assert_eq!(one(later(), &[(PUT, (200, short))]), confirmed(MEMORY, 120));
+        let list = r#"{"data": [{"id": 9295232, "name": "nas", "type": "A", "target": "192.0.2.1", "ttl_sec": null}]}"#;
+        let gone = host_after("nas.home.test", "192.0.2.1", MEMORY, "");
+        let script = [(LOOK, (200, list)), ("DELETE /domains/1065421/records/9295232", (204, ""))];
+        assert_eq!(one(gone, &script), confirmed("2 home.test home.test id=1065421", 0));
+    }
+
+    /// Recorded from version 4beta.
+    #[test]
+    fn newer_answers_have_more_members() {
+        let shown = r#"{"id": 9295232, "type": "A", "name": "nas", "target": "192.0.2.2", "priority": 0, "weight": 0, "port": 0,
+            "service": null, "protocol": null, "ttl_sec": 0, "tag": null, "created": "2018-01-02T03:04:05",
+            "updated": "2018-01-02T03:04:05"}"#;
+        let later = host_after("nas.home.test", "192.0.2.1", MEMORY, "192.0.2.2");
+        assert_eq!(one(later, &[(PUT, (200, shown))]), confirmed(&MEMORY.replace("/120/", "/0/"), 0));
+    }
 }

@@ -262,4 +262,19 @@ mod tests {
         assert_eq!(one(later(), &script), confirmed(MEMORY, 300));
         assert_unconfirmed(&one(later(), &[(PUT, (429, r#"{"message": "Too Many"}"#))]), Class::Rate, false);
     }
+
+    /// As recorded in 2020, and as somebody else may write it.
+    #[test]
+    fn spelling_and_what_is_left_out_make_no_difference() {
+        let changed = r#"{"id": 178073536, "domainName": "zone1.example", "host": "nas", "fqdn": "nas.zone1.example.",
+            "type": "A", "answer": "192.0.2.2", "ttl": 300}"#;
+        let short = r#"{"id": "178073536", "host": "nas", "type": "A", "answer": "192.0.2.2", "ttl": "300"}"#;
+        for body in [changed, short] {
+            assert_eq!(one(later(), &[(PUT, (201, body))]), confirmed(MEMORY, 300), "{body}");
+        }
+        let list = format!(r#"{{"records": [{}], "nextPage": null}}"#, short.replace(".2.2", ".2.1"));
+        let gone = host_after("nas.zone1.example", "192.0.2.1", MEMORY, "");
+        let script = [(LOOK, (200, list.as_str())), ("DELETE /domains/zone1.example/records/178073536", (204, ""))];
+        assert_eq!(one(gone, &script), confirmed("2 zone1.example zone1.example id=", 0));
+    }
 }

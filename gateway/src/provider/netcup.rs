@@ -431,4 +431,16 @@ mod tests {
         named.set(CUSTOMER_NUMBER, Setting::Text("me".into()));
         assert_eq!(named.open().err().map(|bad| bad.key), Some(CUSTOMER_NUMBER));
     }
+
+    #[test]
+    fn a_number_may_be_a_text_and_a_name_in_capitals() {
+        let put = update(json!([change(Some("11758160"), "nas", "A", "192.0.2.2", false)]));
+        let made = |status| {
+            let (code, text) = records(&["11758160 NAS A 192.0.2.2"]);
+            (code, text.replace("2000", r#""2000""#).replace("success", status))
+        };
+        let outcome = one(later(), &[login(), (put.clone(), made("success")), logout()]);
+        assert_eq!(outcome, confirmed(MEMORY, 86400));
+        assert!(matches!(one(later(), &[login(), (put, made("started"))]), Outcome::Unconfirmed { .. }));
+    }
 }

@@ -413,4 +413,14 @@ mod tests {
             assert_eq!(settings.open().is_ok(), is_known, "{region}");
         }
     }
+
+    #[test]
+    fn spelling_and_what_is_left_out_make_no_difference() {
+        let changed = RECORD.replace("192.0.2.1", "192.0.2.2");
+        let text = changed.replace("15", r#""15""#).replace("3600", r#""3600""#);
+        for (status, body) in [(200, ""), (204, ""), (200, &changed), (200, &text)] {
+            assert_eq!(one(later(), &[(PUT, (status, body)), (REFRESH, (200, ""))]), confirmed(MEMORY, 3600), "{body}");
+        }
+        assert_unconfirmed(&one(later(), &[(PUT, (200, RECORD))]), Class::Bug, true);
+    }
 }

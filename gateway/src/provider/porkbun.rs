@@ -300,4 +300,13 @@ mod tests {
         let script = [(LOOK, NONE), (CREATE, (400, &*unable)), (LOOK, NONE), (CREATE, (400, &*unable))];
         assert_refused(&one(new(), &script), Class::Invalid, "unable to create");
     }
+
+    #[test]
+    fn spelling_and_what_is_left_out_make_no_difference() {
+        let list = r#"{"records": [{"id": 432480875, "name": "NAS.home.test", "type": "A", "content": "192.0.2.1", "ttl": 600}],
+            "status": "SUCCESS"}"#;
+        let forgotten = host_after("nas.home.test", "192.0.2.1", "", "192.0.2.2");
+        let script = [(LOOK, (200, list)), (EDIT, (200, r#"{"status": "SUCCESS", "message": "done"}"#))];
+        assert_eq!(one(forgotten, &script), confirmed(MEMORY, 600));
+    }
 }

@@ -387,4 +387,22 @@ mod tests {
         settings.set(SERVER_ID, Setting::Text("../x".to_owned()));
         assert_eq!(settings.open().map(|_| ()).unwrap_err().key, SERVER_ID);
     }
+
+    /// As recorded, without a filter; and as little as there may be.
+    #[test]
+    fn spelling_and_what_is_left_out_make_no_difference() {
+        let recorded = r#"{"account": "", "api_rectify": false, "dnssec": false, "id": "home.test.", "kind": "Master",
+            "last_check": 0, "masters": [], "name": "home.test.", "notified_serial": 0, "nsec3narrow": false,
+            "nsec3param": "", "rrsets": [{"comments": [], "name": "docs.home.test.", "type": "CNAME", "ttl": 3600,
+            "records": [{"content": "docs.example.com.", "disabled": false}]}, {"comments": [], "name": "nas.home.test.",
+            "type": "A", "ttl": 60, "records": [{"content": "192.0.2.1", "disabled": false}]}], "serial": 0,
+            "soa_edit": "", "soa_edit_api": "", "url": "/api/v1/servers/localhost/zones/home.test."}"#;
+        let short = r#"{"rrsets": [{"name": "NAS.home.test", "type": "A", "ttl": "60", "records": [{"content": "192.0.2.1"}]}]}"#;
+        let write = patch(&[put("nas.home.test", "A", 60, &["192.0.2.2"])]);
+        for (zone, done) in [(recorded, DONE), (short, DONE), (short, (200, ""))] {
+            let forgotten = host_after("nas.home.test", "192.0.2.1", "", "192.0.2.2");
+            let outcome = one(forgotten, &[(look("nas.home.test"), (200, zone)), (write.clone(), done)]);
+            assert_eq!(outcome, confirmed(MEMORY, 60), "{zone}");
+        }
+    }
 }

@@ -264,4 +264,13 @@ mod tests {
         let script = [(ADD, DONE), (REMOVE, gone), (LOOK, (200, now))];
         assert_eq!(one(later(), &script), confirmed(&memory("192.0.2.2"), 60));
     }
+
+    #[test]
+    fn numbers_may_be_texts_members_missing_and_another_status_as_good() {
+        let list = r#"{"items": [{"type": "A", "name": "NAS", "address": "192.0.2.1", "ttl": "60"}], "total": "1"}"#;
+        let forgotten = host_after("nas.home.test", "192.0.2.1", "", "192.0.2.2");
+        let script = [(LOOK, (200, list)), (ADD, (200, "")), (REMOVE, (202, ""))];
+        assert_eq!(one(forgotten, &script), confirmed(&memory("192.0.2.2"), 60));
+        assert_unconfirmed(&one(later(), &[(ADD, (200, "[]"))]), Class::Bug, true);
+    }
 }

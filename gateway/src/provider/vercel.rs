@@ -276,4 +276,11 @@ mod tests {
         let slow = (429, r#"{"error": {"code": "rate_limited", "message": "slow down"}}"#);
         assert_unconfirmed(&one(&settings(), later(), &[(PATCH, slow)]), Class::Rate, false);
     }
+
+    #[test]
+    fn a_changed_record_may_be_shown_as_in_lists() {
+        let shown = r#"{"id": "rec_455c", "name": "nas", "type": "A", "value": "192.0.2.2", "ttl": "60"}"#;
+        assert_eq!(one(&settings(), later(), &[(PATCH, (200, shown))]), confirmed(MEMORY, 60));
+        assert_unconfirmed(&one(&settings(), later(), &[(PATCH, (200, "{}"))]), Class::Bug, true);
+    }
 }

@@ -260,4 +260,18 @@ mod tests {
         let script = [(&*patch, (404, &*error(404, "Invalid record."))), (LOOK, NONE), (&create, (201, &made))];
         assert_eq!(one(later(), &script), confirmed(MEMORY, 60));
     }
+
+    #[test]
+    fn a_changed_record_may_be_shown_and_members_missing() {
+        let later = || host_after("nas.home.test", "192.0.2.1", MEMORY, "192.0.2.2");
+        let shown = format!(r#"{{"record": {}}}"#, shown("NAS", "A", "192.0.2.2").replace("60}", "\"60\"}"));
+        for (status, body) in [(204, ""), (200, ""), (200, &*shown)] {
+            assert_eq!(one(later(), &[(&patch(), (status, body))]), confirmed(MEMORY, 60), "{status} {body}");
+        }
+        assert_unconfirmed(&one(later(), &[(&patch(), (200, &shown.replace(".2.2", ".2.1")))]), Class::Bug, true);
+        assert_eq!(one(host("nas.home.test", "192.0.2.2"), &[
+            (LOOK, (200, r#"{"records": []}"#)),
+            (&CREATE.replace(".2.1", ".2.2"), (200, &shown)),
+        ]), confirmed(MEMORY, 60));
+    }
 }
