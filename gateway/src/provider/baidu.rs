@@ -95,9 +95,7 @@ impl Api for Account {
     fn cure(&self, class: Class) -> &'static str {
         match class {
             Class::Auth => "; check access_key_id, secret_access_key and the clock (30 minutes off are too much)",
-            Class::Denied => {
-                "; the account must be verified, and the user may need the right DNSFullControlAccessPolicy"
-            }
+            Class::Denied => "; the account must be verified, and the user be allowed to change DNS records",
             Class::NoZone => "; the domain must be in the list of public zones of this account",
             Class::Invalid | Class::Quota | Class::Rate | Class::Busy | Class::Down | Class::Bug => "",
         }
@@ -134,9 +132,9 @@ impl Api for Account {
 
     fn looked(&self, ask: &Ask<'_>, _at: &Spot<'_>, answer: &Answer) -> Result<Page, Trouble> {
         // What is not there when its records are listed is the zone.
-        let body = read_json(answer, explain).map_err(|trouble| match trouble.meaning {
-            Meaning::NoRecord => Trouble { meaning: Meaning::NoZone, ..trouble },
-            _ => trouble,
+        let body = read_json(answer, explain).map_err(|trouble| {
+            let is_zone = trouble.meaning == Meaning::NoRecord;
+            if is_zone { Trouble { meaning: Meaning::NoZone, ..trouble } } else { trouble }
         })?;
         let unknown = || Trouble::unknown("the list of records cannot be read");
         let mut page = Page { next: next_page(&body), ..Page::default() };

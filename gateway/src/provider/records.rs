@@ -897,8 +897,9 @@ impl Conversation {
         let outcome = |host: &mut Host| {
             host.outcome.take().unwrap_or_else(|| {
                 let known = |family| host.memory.of(family);
-                let ttl =
-                    Family::BOTH.into_iter().find_map(known).map(|known| known.ttl).or(host.written_ttl).unwrap_or(0);
+                let known = Family::BOTH.into_iter().find_map(known).map(|known| known.ttl);
+                let before = host.job.before.as_ref().map(|before| before.ttl);
+                let ttl = known.or(host.written_ttl).or(before).unwrap_or(0);
                 let ttl = if host.job.wanted.is_empty() { 0 } else { ttl };
                 let remembered = is_known.then(|| host.memory.write(&zone, &self.configured).into());
                 Outcome::Confirmed { remembered, ttl }

@@ -172,9 +172,9 @@ impl Api for Account {
     fn zone_found(&self, ask: &Ask<'_>, answer: &Answer) -> Result<Found, Trouble> {
         let is_right = |zone: &xml::Zone| !zone.is_private && super::is_same_name(&zone.name, ask.zone);
         // Who may not list zones is told so, whatever else the credential is good for.
-        let zones = xml::zones(answer).map_err(|trouble| match trouble.meaning {
-            Meaning::Forbidden => Trouble { meaning: Meaning::Plain(Class::Denied), ..trouble },
-            _ => trouble,
+        let zones = xml::zones(answer).map_err(|trouble| {
+            let is_denied = trouble.meaning == Meaning::Forbidden;
+            if is_denied { Trouble { meaning: Meaning::Plain(Class::Denied), ..trouble } } else { trouble }
         })?;
         let ids: Vec<String> = zones.into_iter().filter(is_right).map(|zone| zone.id).collect();
         Ok(match ids.as_slice() {

@@ -112,7 +112,7 @@ impl Api for Account {
     fn cure(&self, class: Class) -> &'static str {
         match class {
             Class::Auth => "; check access_key_id, secret_access_key and the clock",
-            Class::Denied => "; give the user the policy DNSFullAccess",
+            Class::Denied => "; allow the user to change DNS records",
             Class::NoZone => "; the domain must be in the list of public zones of this account",
             Class::Quota => "; the edition's limit of records is reached",
             Class::Invalid | Class::Rate | Class::Busy | Class::Down | Class::Bug => "",
@@ -231,10 +231,10 @@ impl Api for Account {
 
 /// A list of the result; the API writes `null` for an empty one.
 fn list<'a>(result: &'a Value, member: &str) -> Result<&'a [Value], Trouble> {
-    match &result[member] {
-        Value::Array(list) => Ok(list),
-        Value::Null if result.is_object() => Ok(&[]),
-        _ => Err(Trouble::unknown(&format!("the answer has no list of {member}"))),
+    match (result[member].as_array(), &result[member]) {
+        (Some(list), _) => Ok(list),
+        (None, Value::Null) if result.is_object() => Ok(&[]),
+        (None, _) => Err(Trouble::unknown(&format!("the answer has no list of {member}"))),
     }
 }
 

@@ -15,6 +15,9 @@ use super::push::Payer;
 use super::{Reconciler, Upstream};
 use crate::provider::{Outcome, Sight};
 
+/// Readings are far apart, and a machine that slept has missed some: the clock is asked again after so long.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+
 /// Something else stands at a provider than it confirmed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DriftEvent {
@@ -46,7 +49,7 @@ impl Reconciler {
             match wake_at {
                 None => self.watched.notified().await,
                 Some(at) => {
-                    let pause = at.saturating_sub(self.now().uptime) + Duration::from_millis(1);
+                    let pause = (at.saturating_sub(self.now().uptime) + Duration::from_millis(1)).min(LONGEST_SLEEP);
                     tokio::select! {
                         () = self.watched.notified() => {}
                         () = tokio::time::sleep(pause) => {}
