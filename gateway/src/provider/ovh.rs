@@ -234,11 +234,8 @@ fn ids(body: &Value) -> Option<Vec<String>> {
 
 /// `{"target": "192.0.2.1", "ttl": 3600, "zone": "…", "fieldType": "A", "id": 1553659879, "subDomain": "nas"}`.
 fn record(body: &Value, zone: &Hostname) -> Option<Record> {
-    let known = Known {
-        id: number(&body["id"])?.to_string().into(),
-        ttl: seconds(&body["ttl"]).unwrap_or(0),
-        note: "".into(),
-    };
+    let known =
+        Known { id: number(&body["id"])?.to_string().into(), ttl: seconds(&body["ttl"]).unwrap_or(0), note: "".into() };
     let name = absolute(body["subDomain"].as_str().unwrap_or_default(), zone);
     Record::read(name, body["fieldType"].as_str()?, body["target"].as_str()?, known)
 }

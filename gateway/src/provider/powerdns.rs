@@ -154,10 +154,10 @@ impl Api for Account {
 
     /// 204 and no body: "the zone was changed" (openapi, `patchZone`). A proxy may make another status of success of it.
     fn written(&self, _ask: &Ask<'_>, changes: &[Change], answer: &Answer) -> Result<Vec<Written>, Trouble> {
-        match read(answer)? {
-            Value::Null => Ok(Written::unechoed(changes)),
-            _ => Err(Trouble::unknown("the answer to the write does not say that it was made")),
+        if read(answer)?.is_null() {
+            return Ok(Written::unechoed(changes));
         }
+        Err(Trouble::unknown("the answer to the write does not say that it was made"))
     }
 }
 

@@ -376,7 +376,8 @@ mod tests {
 
     #[test]
     fn numbers_may_be_texts_and_members_missing() {
-        let list = r#"{"total_count": "1", "records": [{"data": "192.0.2.1", "name": "NAS", "type": "A", "ttl": "3600"}]}"#;
+        let list =
+            r#"{"total_count": "1", "records": [{"data": "192.0.2.1", "name": "NAS", "type": "A", "ttl": "3600"}]}"#;
         let forgotten = host_after("nas.example.com", "192.0.2.1", "", "192.0.2.2");
         let change = patch(json!([set("A nas 192.0.2.2", 3600)]));
         let script = [(LOOK.into(), (200, list.to_owned())), (change, (200, list.replace(".2.1", ".2.2")))];

@@ -269,9 +269,12 @@ mod tests {
             assert_eq!(one(later(), &[(&patch(), (status, body))]), confirmed(MEMORY, 60), "{status} {body}");
         }
         assert_unconfirmed(&one(later(), &[(&patch(), (200, &shown.replace(".2.2", ".2.1")))]), Class::Bug, true);
-        assert_eq!(one(host("nas.home.test", "192.0.2.2"), &[
-            (LOOK, (200, r#"{"records": []}"#)),
-            (&CREATE.replace(".2.1", ".2.2"), (200, &shown)),
-        ]), confirmed(MEMORY, 60));
+        assert_eq!(
+            one(
+                host("nas.home.test", "192.0.2.2"),
+                &[(LOOK, (200, r#"{"records": []}"#)), (&CREATE.replace(".2.1", ".2.2"), (200, &shown)),]
+            ),
+            confirmed(MEMORY, 60)
+        );
     }
 }

@@ -53,8 +53,11 @@ const KEYS: &[Key] = &[
     Key::text(METHOD, "GET, POST, PUT, PATCH or DELETE; when left out, POST with a body and GET without.").optional(),
     Key::text(HEADERS, "Headers to send, such as Authorization.").optional().shaped(Shape::Headers),
     Key::secret(BODY, "The body, with words; Content-Type says how their values are escaped.").optional(),
-    Key::text(EXPECT, "What a success is like, for instance \"status 200-299; json /success = true\", or a text in it.")
-        .optional(),
+    Key::text(
+        EXPECT,
+        "What a success is like, for instance \"status 200-299; json /success = true\", or a text in it.",
+    )
+    .optional(),
     Key::secret(HMAC_SECRET, "Signs every call, in the header X-Nicgate-Signature.").optional(),
     Key::secret(DELETE_URL, "Where to call when a host goes offline, with words; without it that is refused.")
         .optional(),
@@ -126,7 +129,8 @@ impl Hook {
         let way = way(&templates)?;
         // One call about both families has no single address and type.
         let has_one = |template: &Template| template.has(Word::Ip) || template.has(Word::Type);
-        let with_one = [(EXPECT, expect.templates().any(has_one)), (DELETE_URL, delete.iter().any(|(_, url)| has_one(url)))];
+        let with_one =
+            [(EXPECT, expect.templates().any(has_one)), (DELETE_URL, delete.iter().any(|(_, url)| has_one(url)))];
         if let Some((key, _)) = with_one.into_iter().find(|(_, has)| *has && way == Way::Whole) {
             return Err(bad(key, "{ip} and {type} stand for something only where url, body or a header has them, too"));
         }

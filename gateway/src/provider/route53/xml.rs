@@ -133,7 +133,9 @@ fn escaped(text: &str) -> String {
 fn read<'a>(answer: &'a Answer, root: &str) -> Result<Document<'a>, Trouble> {
     let text = std::str::from_utf8(&answer.body).unwrap_or_default();
     match Document::parse(text) {
-        Ok(document) if (200..300).contains(&answer.status) && document.root_element().tag_name().name() == root => Ok(document),
+        Ok(document) if (200..300).contains(&answer.status) && document.root_element().tag_name().name() == root => {
+            Ok(document)
+        }
         Ok(document) => Err(explain(answer.status, &document).unwrap_or_else(|| Trouble::by_status(answer))),
         Err(_) => Err(Trouble::by_status(answer)),
     }

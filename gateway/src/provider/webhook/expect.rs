@@ -206,16 +206,9 @@ mod tests {
 
     #[test]
     fn what_is_no_clause_is_named() {
-        for text in [
-            "status",
-            "status 6xx",
-            "status 300-200",
-            "status 99",
-            "contains",
-            "json /a",
-            "json a = 1",
-            "contains {x}",
-        ] {
+        for text in
+            ["status", "status 6xx", "status 300-200", "status 99", "contains", "json /a", "json a = 1", "contains {x}"]
+        {
             assert!(Expectation::parse(text).is_err(), "{text}");
         }
     }

@@ -181,7 +181,8 @@ fn an_endpoint_is_what_a_path_stands_behind() {
 fn a_call_about_one_family_may_tell_of_both() {
     let body = r#"{"type": "{type}", "ip": "{ip}", "ipv4": "{ipv4}", "ipv6": "{ipv6}"}"#;
     let mixed = settings(&[(URL, "https://x.test/"), (BODY, body)]);
-    let filled = r#"POST https://x.test/ {"type": "AAAA", "ip": "2001:db8::2", "ipv4": "192.0.2.1", "ipv6": "2001:db8::2"}"#;
+    let filled =
+        r#"POST https://x.test/ {"type": "AAAA", "ip": "2001:db8::2", "ipv4": "192.0.2.1", "ipv6": "2001:db8::2"}"#;
     let later = host_after("nas.home.test", "192.0.2.1,2001:db8::1", "", "192.0.2.1,2001:db8::2");
     assert_eq!(one(&mixed, later, &[(filled, (200, ""))]), DONE);
 }
