@@ -14,10 +14,11 @@ use super::encode::{basic_header, query};
 use super::service::{Message, Service, Told, Way};
 use super::trouble::Trouble;
 use super::{
-    Answer, BadSetting, Budget, Class, HttpCall, Key, Kind, Moment, Provider, ProviderSettings, Window, base_url,
+    Answer, BadSetting, Budget, Class, HttpCall, Key, Kind, Moment, Provider, ProviderSettings, Window, base_url_before,
 };
 
 const DEFAULT_ENDPOINT: &str = "https://dynupdate.no-ip.com";
+const PATH: &str = "/nic/update";
 /// Our own bound: No-IP names none, and blocks who comes too often.
 const BUDGET: Budget = Budget::of(&[Window::new(10, 60)]);
 /// The TTL of dynamic hosts, in seconds; nobody can set another.
@@ -57,7 +58,7 @@ impl Kind for NoIp {
     fn open(&self, settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
         let (username, password) = user(settings)?;
         Ok(Told::provider(Account {
-            base: base_url(settings, DEFAULT_ENDPOINT)?,
+            base: base_url_before(PATH, settings, DEFAULT_ENDPOINT)?,
             authorization: basic_header(&username, password.expose()),
             agent: agent(settings.text(CONTACT), &username)?,
         }))
@@ -116,7 +117,7 @@ impl Service for Account {
     fn call(&self, message: &Message, _moment: Moment) -> Result<HttpCall, Trouble> {
         let addresses = message.addresses.to_string();
         let query = query(&[("hostname", message.host().as_str()), ("myip", &addresses)]);
-        let call = HttpCall::plain(Method::GET, format!("{}/nic/update?{query}", self.base));
+        let call = HttpCall::plain(Method::GET, format!("{}{PATH}?{query}", self.base));
         Ok(call.with(AUTHORIZATION, self.authorization.clone()).with(USER_AGENT, self.agent.clone()))
     }
 
