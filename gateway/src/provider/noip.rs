@@ -11,6 +11,7 @@ use http::header::{AUTHORIZATION, HeaderValue, USER_AGENT};
 
 use super::dyndns2::{answer, user};
 use super::encode::{basic_header, query};
+use super::send::OPERATING_SYSTEM;
 use super::service::{Message, Service, Told, Way};
 use super::trouble::Trouble;
 use super::{
@@ -82,7 +83,7 @@ fn agent(contact: Option<&str>, username: &str) -> Result<HeaderValue, BadSettin
         None if is_mail(username) => username,
         None => MAINTAINER,
     };
-    let text = format!("nicgate nicgate/{}-{} {contact}", std::env::consts::OS, env!("CARGO_PKG_VERSION"));
+    let text = format!("nicgate nicgate/{}-{} {contact}", OPERATING_SYSTEM, env!("CARGO_PKG_VERSION"));
     HeaderValue::from_str(&text).map_err(|_| BadSetting { key: CONTACT, why: "write an e-mail address".into() })
 }
 

@@ -33,6 +33,9 @@ use super::{
 /// What providers are told about us, unless a provider wants more.
 pub const USER_AGENT: &str = concat!("nicgate/", env!("CARGO_PKG_VERSION"), " (+", env!("CARGO_PKG_REPOSITORY"), ")");
 
+/// What this program was built for, as some providers want to know it.
+pub(crate) const OPERATING_SYSTEM: &str = std::env::consts::OS;
+
 /// Until a connection stands.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 /// From the first byte sent to the last one received, unless told otherwise.
