@@ -15,7 +15,7 @@ use super::encode::percent_encoded;
 use super::service::{Message, Removal, Service, Told, Way};
 use super::trouble::{Meaning, Trouble};
 use super::{
-    Answer, BadSetting, Budget, Class, HttpCall, Key, Kind, Moment, Provider, ProviderSettings, Window, base_url,
+    Answer, BadSetting, Budget, Class, HttpCall, Key, Kind, Moment, Provider, ProviderSettings, Window, base_url_before,
 };
 
 const DEFAULT_ENDPOINT: &str = "https://www.duckdns.org";
@@ -53,7 +53,7 @@ impl Kind for DuckDns {
 
     fn open(&self, settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
         Ok(Told::provider(Account {
-            base: base_url(settings, DEFAULT_ENDPOINT)?,
+            base: base_url_before("/update", settings, DEFAULT_ENDPOINT)?,
             is_elsewhere: settings.endpoint.is_some(),
             token: Secret::new(settings.credential(TOKEN)?.to_owned()),
         }))

@@ -20,7 +20,8 @@ use super::encode::{basic_header, query};
 use super::service::{Message, Removal, Service, Told, Way};
 use super::trouble::Trouble;
 use super::{
-    Answer, BadSetting, Budget, Class, HttpCall, Key, Kind, Moment, Provider, ProviderSettings, Shape, Window, base_url,
+    Answer, BadSetting, Budget, Class, HttpCall, Key, Kind, Moment, Provider, ProviderSettings, Shape, Window,
+    base_url_before,
 };
 
 /// Our own bound: servers of this kind publish none, and block who comes too often.
@@ -131,7 +132,7 @@ impl Server {
             Some(true) | None => {}
         }
         let example = if preset.endpoint.is_empty() { "https://dyn.example.com" } else { preset.endpoint };
-        Ok(Self { base: base_url(settings, example)?, preset, username, password })
+        Ok(Self { base: base_url_before(&preset.path, settings, example)?, preset, username, password })
     }
 
     /// The parameters that carry the addresses.

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use http::Method;
 use serde_json::{Value, json};
 
+use super::encode::{is_id, seconds};
 use super::records::{Act, Api, Ask, Change, Found, Known, Page, Record, Spot, View, Written, Zoned};
 use super::sign::{Draft, Keys, Site, sdk_hmac};
 use super::trouble::{Meaning, Trouble, read_json};
@@ -128,10 +129,11 @@ impl Api for Account {
         let body = read_json(answer, explain)?;
         let zones = body["zones"].as_array().ok_or_else(|| Trouble::unknown("the list of zones cannot be read"))?;
         let is_it = |zone: &&Value| zone["name"].as_str().is_some_and(|name| super::is_same_name(name, ask.zone));
-        let ids: Vec<&str> = zones.iter().filter(is_it).filter_map(|zone| zone["id"].as_str()).collect();
+        let ids: Vec<&str> = zones.iter().filter(is_it).map(|zone| zone["id"].as_str().unwrap_or_default()).collect();
         Ok(match ids.as_slice() {
             [] => Found::Nothing,
-            [id] => Found::Zone((*id).to_owned()),
+            [id] if is_id(id) => Found::Zone((*id).to_owned()),
+            [_] => return Err(Trouble::unknown("the id of the zone cannot be read")),
             [_, _, ..] => Found::Several("leave one of them in the account".to_owned()),
         })
     }
@@ -209,14 +211,17 @@ impl Api for Account {
         self.sign(ask, draft)
     }
 
-    /// The answer shows the set: as it will be, or, when it is deleted, as it was.
+    /// The answer shows the set: as it will be, or, when it is deleted, as it was. Of a deleted one it may show nothing.
     fn written(&self, _ask: &Ask<'_>, changes: &[Change], answer: &Answer) -> Result<Vec<Written>, Trouble> {
         let [change] = changes else { unreachable!("one change at a time") };
         let set = read_json(answer, explain)?;
         let unknown = || Trouble::unknown("the answer to the write does not show the record set");
+        let wanted = change.set();
+        if wanted.is_empty() && set.is_null() {
+            return Ok(Written::unechoed(changes));
+        }
         let is_named = set["name"].as_str().is_some_and(|name| super::is_same_name(name, &change.hostname));
         let records = records(&set, change.family.record_type()).filter(|_| is_named).ok_or_else(unknown)?;
-        let wanted = change.set();
         if wanted.is_empty() {
             return if set["status"] == "PENDING_DELETE" { Ok(Written::unechoed(changes)) } else { Err(unknown()) };
         }
@@ -232,7 +237,8 @@ impl Api for Account {
 /// The addresses of a set of this type.
 fn records(set: &Value, kind: &str) -> Option<Vec<Record>> {
     let text = |member: &str| set[member].as_str();
-    let known = Known { id: text("id")?.into(), ttl: u32::try_from(set["ttl"].as_u64()?).ok()?, ..Known::default() };
+    let id = text("id").filter(|id| is_id(id))?;
+    let known = Known { id: id.into(), ttl: seconds(&set["ttl"])?, ..Known::default() };
     let name = text("name").filter(|_| text("type") == Some(kind))?;
     let record = |value: &Value| {
         Some(Record { name: name.to_owned(), address: value.as_str()?.parse().ok()?, known: known.clone() })

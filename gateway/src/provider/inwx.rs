@@ -16,7 +16,7 @@ use nicgate_protocol::{Secret, Timestamp};
 use serde_json::{Value, json};
 use sha1::Sha1;
 
-use super::encode::scalar;
+use super::encode::{number, scalar, seconds};
 use super::records::{Act, Api, Ask, Change, Known, Page, Record, Spot, View, Written, Zoned};
 use super::trouble::{Meaning, Trouble, read_json};
 use super::{
@@ -247,7 +247,7 @@ fn id(value: &Value) -> Option<Box<str>> {
 }
 
 fn record(value: &Value, name: &str, kind: &str) -> Option<Record> {
-    let ttl = value["ttl"].as_u64().and_then(|ttl| u32::try_from(ttl).ok()).unwrap_or(0);
+    let ttl = seconds(&value["ttl"]).unwrap_or(0);
     let known = Known { id: id(&value["id"])?, ttl, note: "".into() };
     Record::read(name.to_owned(), kind, value["content"].as_str()?, known)
 }
@@ -256,8 +256,10 @@ fn record(value: &Value, name: &str, kind: &str) -> Option<Record> {
 /// means here.
 fn read(answer: &Answer, missing: Meaning) -> Result<Value, Trouble> {
     let body = read_json(answer, |_, _| None)?;
-    let Some(number) = body["code"].as_u64() else { return Err(Trouble::unknown("the answer has no code")) };
+    let Some(number) = number(&body["code"]) else { return Err(Trouble::unknown("the answer has no code")) };
     let class = match number {
+        // Done some day, so not yet.
+        1001 => Class::Busy,
         1000..=1999 => return Ok(body["resData"].clone()),
         2200 | 2501 => Class::Auth,
         2201 => Class::Denied,
@@ -452,5 +454,16 @@ mod tests {
             "content": "192.0.2.2", "ttl": 300}]}}"#;
         let outcome = one(later(), &[OPEN, (UPDATE, missing), (LOOK, list), LOGOUT]);
         assert_eq!(outcome, confirmed("2 home.test home.test id= A=%22b%22/300/", 300));
+    }
+
+    #[test]
+    fn numbers_may_be_texts_and_what_is_pending_is_not_done() {
+        let done = r#"{"code": "1000"}"#;
+        assert_eq!(one(later(), &[OPEN, (UPDATE, done), LOGOUT]), confirmed(MEMORY, 3600));
+        let pending = r#"{"code": 1001, "msg": "Command completed successfully; action pending"}"#;
+        assert!(matches!(one(later(), &[OPEN, (UPDATE, pending), LOGOUT]), Outcome::Unconfirmed { .. }));
+        let list = r#"{"code": 1000, "resData": {"record": [{"id": 16851, "name": "nas.home.test", "type": "A",
+            "content": "192.0.2.2", "ttl": "3600"}]}}"#;
+        assert_eq!(one(host("nas.home.test", "192.0.2.2"), &[OPEN, (LOOK, list), LOGOUT]), confirmed(MEMORY, 3600));
     }
 }

@@ -10,7 +10,7 @@ use http::Method;
 use http::header::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
-use super::encode::{is_id, query, secret_header};
+use super::encode::{is_id, query, scalar, seconds, secret_header};
 use super::records::{Act, Api, Ask, Change, Found, Known, Page, Record, Spot, View, Written, Zoned};
 use super::trouble::{Meaning, Trouble, read_json};
 use super::{
@@ -97,8 +97,9 @@ impl Api for Account {
         let zones = body.as_array().filter(|zones| zones.iter().all(Value::is_object));
         let zones = zones.ok_or_else(|| Trouble::unknown("the list of zones cannot be read"))?;
         let named = zones.iter().find(|zone| zone["name"].as_str().is_some_and(|name| is_same_name(name, ask.zone)));
-        let id = named.and_then(|zone| zone["id"].as_str()).filter(|id| is_id(id));
-        Ok(id.map_or(Found::Nothing, |id| Found::Zone(id.to_owned())))
+        let Some(zone) = named else { return Ok(Found::Nothing) };
+        let id = scalar(&zone["id"]).filter(|id| is_id(id));
+        id.map(Found::Zone).ok_or_else(|| Trouble::unknown("the id of the zone cannot be read"))
     }
 
     fn look(&self, ask: &Ask<'_>, at: &Spot<'_>, _page: Option<&str>) -> HttpCall {
@@ -108,7 +109,12 @@ impl Api for Account {
 
     fn looked(&self, _ask: &Ask<'_>, _at: &Spot<'_>, answer: &Answer) -> Result<Page, Trouble> {
         let body = read_json(answer, explain).map_err(Trouble::about_zone)?;
-        let list = body["records"].as_array().ok_or_else(|| Trouble::unknown("the list of records cannot be read"))?;
+        // A zone in which nothing fits may come without a list.
+        let list = match body["records"].as_array() {
+            Some(list) => list.as_slice(),
+            None if body["records"].is_null() && body["name"].is_string() => &[],
+            None => return Err(Trouble::unknown("the list of records cannot be read")),
+        };
         let mut page = Page::default();
         for value in list {
             let (Some(name), Some(kind)) = (value["name"].as_str(), value["type"].as_str()) else { continue };
@@ -156,8 +162,8 @@ impl Api for Account {
 }
 
 fn record(value: &Value) -> Option<Record> {
-    let id = value["id"].as_str().filter(|id| is_id(id))?;
-    let ttl = value["ttl"].as_u64().and_then(|ttl| u32::try_from(ttl).ok()).unwrap_or(0);
+    let id = scalar(&value["id"]).filter(|id| is_id(id))?;
+    let ttl = seconds(&value["ttl"]).unwrap_or(0);
     let known = Known { id: id.into(), ttl, note: "".into() };
     Record::read(value["name"].as_str()?.to_owned(), value["type"].as_str()?, value["content"].as_str()?, known)
 }
@@ -268,5 +274,23 @@ mod tests {
         for (key, is_good) in [("prefix.secret", true), ("prefix", false), (".secret", false), ("prefix.", false)] {
             assert_eq!(play::settings("ionos", &[(API_KEY, key)]).open().is_ok(), is_good, "{key}");
         }
+    }
+
+    #[test]
+    fn spelling_and_what_is_left_out_make_no_difference() {
+        let short =
+            r#"{"id": "4babe6f6", "name": "NAS.example.com.", "type": "A", "content": "192.0.2.2", "ttl": "3600"}"#;
+        for body in [short.to_owned(), format!("[{short}]")] {
+            assert_eq!(one(later(), &[(PUT, (201, &body))]), confirmed(MEMORY, 3600), "{body}");
+        }
+        let create = concat!(
+            "POST /zones/77f076a3-34e2/records ",
+            r#"[{"content":"192.0.2.2","disabled":false,"name":"nas.example.com","prio":0,"ttl":60,"type":"A"}]"#
+        );
+        let bare = r#"{"id": "77f076a3-34e2", "name": "example.com", "type": "NATIVE"}"#;
+        let script = [FIND, (LOOK, (200, bare)), (create, (200, short))];
+        assert_eq!(one(host("nas.example.com", "192.0.2.2"), &script), confirmed(MEMORY, 3600));
+        let odd = one(host("nas.example.com", "192.0.2.2"), &[FIND, (LOOK, (200, "{}"))]);
+        assert_unconfirmed(&odd, Class::Bug, false);
     }
 }

@@ -15,7 +15,7 @@ use nicgate_logic::policy::DEFAULT_TTL;
 use nicgate_protocol::{Family, Hostname};
 use serde_json::{Value, json};
 
-use super::encode::{absolute, relative, secret_header};
+use super::encode::{absolute, is_id, number, relative, scalar, seconds, secret_header};
 use super::records::{Act, Api, Ask, Change, Found, Known, Page, Record, Spot, View, Written, Zoned};
 use super::trouble::{Meaning, Trouble, read_json};
 use super::{
@@ -117,8 +117,8 @@ impl Api for Account {
         let body = read_json(answer, |status, body| explain(status, body, Meaning::NoZone))?;
         let domains = body["data"].as_array().ok_or_else(|| Trouble::unknown("the list of domains cannot be read"))?;
         let is_it = |domain: &&Value| domain["domain"].as_str().is_some_and(|name| is_same_name(name, ask.zone));
-        match domains.iter().find(is_it).map(|domain| domain["id"].as_u64()) {
-            Some(Some(id)) => Ok(Found::Zone(id.to_string())),
+        match domains.iter().find(is_it).map(|domain| scalar(&domain["id"]).filter(|id| is_id(id))) {
+            Some(Some(id)) => Ok(Found::Zone(id)),
             Some(None) => Err(Trouble::unknown("the domain has no id")),
             None => Ok(Found::Nothing),
         }
@@ -133,9 +133,8 @@ impl Api for Account {
         let body = read_json(answer, |status, body| explain(status, body, Meaning::NoZone))?;
         let unreadable = || Trouble::unknown("the list of records cannot be read");
         let list = body["data"].as_array().ok_or_else(unreadable)?;
-        let (number, pages) =
-            (body["page"].as_u64().ok_or_else(unreadable)?, body["pages"].as_u64().ok_or_else(unreadable)?);
-        let mut page = Page { next: (number < pages).then(|| (number + 1).to_string()), ..Page::default() };
+        let (at, pages) = (number(&body["page"]).unwrap_or(1), number(&body["pages"]).unwrap_or(1));
+        let mut page = Page { next: (at < pages).then(|| (at + 1).to_string()), ..Page::default() };
         for shown in list {
             let (Some(name), Some(kind)) = (shown["name"].as_str(), shown["type"].as_str()) else {
                 return Err(unreadable());
@@ -174,7 +173,7 @@ impl Api for Account {
         let body = read_json(answer, |status, body| explain(status, body, Meaning::NoRecord))?;
         let unknown = || Trouble::unknown("the answer to the write does not show the record");
         if change.to().is_none() {
-            return if body == json!({}) { Ok(Written::unechoed(changes)) } else { Err(unknown()) };
+            return if body == json!({}) || body.is_null() { Ok(Written::unechoed(changes)) } else { Err(unknown()) };
         }
         let is_it = |record: &Record| {
             is_same_name(&record.name, &change.hostname)
@@ -191,8 +190,9 @@ fn record(shown: &Value, zone: &Hostname) -> Option<Record> {
     if Family::of(address).record_type() != shown["type"].as_str()? {
         return None;
     }
-    let ttl = shown["ttl_sec"].as_u64().and_then(|ttl| u32::try_from(ttl).ok())?;
-    let known = Known { id: shown["id"].as_u64()?.to_string().into(), ttl, ..Known::default() };
+    let ttl = seconds(&shown["ttl_sec"]).unwrap_or(0);
+    let id = scalar(&shown["id"]).filter(|id| is_id(id))?;
+    let known = Known { id: id.into(), ttl, ..Known::default() };
     Some(Record { name: absolute(shown["name"].as_str()?, zone), address, known })
 }
 
@@ -334,5 +334,26 @@ mod tests {
         let answer = shown("nas", "A", "192.0.2.2", 120);
         let script = [(PUT, (404, &*error("Not found"))), (LOOK, NONE), (&create, (200, &answer))];
         assert_eq!(one(later(), &script), confirmed(MEMORY, 120));
+    }
+
+    #[test]
+    fn spelling_and_what_is_left_out_make_no_difference() {
+        let later = || host_after("nas.home.test", "192.0.2.1", MEMORY, "192.0.2.2");
+        let short = r#"{"id": "9295232", "name": "NAS", "type": "A", "target": "192.0.2.2", "ttl_sec": "120"}"#;
+        assert_eq!(one(later(), &[(PUT, (200, short))]), confirmed(MEMORY, 120));
+        let list = r#"{"data": [{"id": 9295232, "name": "nas", "type": "A", "target": "192.0.2.1", "ttl_sec": null}]}"#;
+        let gone = host_after("nas.home.test", "192.0.2.1", MEMORY, "");
+        let script = [(LOOK, (200, list)), ("DELETE /domains/1065421/records/9295232", (204, ""))];
+        assert_eq!(one(gone, &script), confirmed("2 home.test home.test id=1065421", 0));
+    }
+
+    /// Recorded from version 4beta.
+    #[test]
+    fn newer_answers_have_more_members() {
+        let shown = r#"{"id": 9295232, "type": "A", "name": "nas", "target": "192.0.2.2", "priority": 0, "weight": 0, "port": 0,
+            "service": null, "protocol": null, "ttl_sec": 0, "tag": null, "created": "2018-01-02T03:04:05",
+            "updated": "2018-01-02T03:04:05"}"#;
+        let later = host_after("nas.home.test", "192.0.2.1", MEMORY, "192.0.2.2");
+        assert_eq!(one(later, &[(PUT, (200, shown))]), confirmed(&MEMORY.replace("/120/", "/0/"), 0));
     }
 }

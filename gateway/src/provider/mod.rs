@@ -644,6 +644,15 @@ pub(crate) fn base_url(settings: &ProviderSettings, default: &str) -> Result<Str
     }
 }
 
+/// The base URL of a service that has one path only: an operator who wrote that, too, meant the same.
+///
+/// # Errors
+/// As [`base_url`].
+pub(crate) fn base_url_before(path: &str, settings: &ProviderSettings, default: &str) -> Result<String, BadSetting> {
+    let url = base_url(settings, default)?;
+    Ok(url.strip_suffix(path.trim_end_matches('/')).unwrap_or(&url).to_owned())
+}
+
 /// Whether a name in a provider's answer is `hostname`: case, the final dot and an escaped `*` make no difference.
 pub(crate) fn is_same_name(name: &str, hostname: &Hostname) -> bool {
     let name = name.strip_suffix('.').unwrap_or(name);
@@ -714,6 +723,16 @@ mod tests {
             settings.endpoint = Some(text.into());
             assert_eq!(base_url(&settings, "https://api.test/v4").is_ok(), taken, "{text}");
         }
+    }
+
+    #[test]
+    fn the_only_path_of_a_service_may_be_written_with_its_endpoint() {
+        let mut settings = ProviderSettings::new("cloud", kind("noip").unwrap());
+        for text in ["http://127.0.0.1:9", "http://127.0.0.1:9/", "http://127.0.0.1:9/nic/update"] {
+            settings.endpoint = Some(text.into());
+            assert_eq!(base_url_before("/nic/update", &settings, "").unwrap(), "http://127.0.0.1:9");
+        }
+        assert_eq!(base_url_before("/", &settings, "").unwrap(), "http://127.0.0.1:9/nic/update");
     }
 
     #[test]

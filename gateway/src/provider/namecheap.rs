@@ -16,10 +16,11 @@ use super::encode::{query, relative};
 use super::service::{Message, Service, Told, Way};
 use super::trouble::{Meaning, Trouble};
 use super::{
-    Answer, BadSetting, Budget, Class, HttpCall, Key, Kind, Moment, Provider, ProviderSettings, Window, base_url,
+    Answer, BadSetting, Budget, Class, HttpCall, Key, Kind, Moment, Provider, ProviderSettings, Window, base_url_before,
 };
 
 const DEFAULT_ENDPOINT: &str = "https://dynamicdns.park-your-domain.com";
+const PATH: &str = "/update";
 /// Our own bound: Namecheap names none for updates.
 const BUDGET: Budget = Budget::of(&[Window::new(30, 60)]);
 /// What "Automatic", the default of a record, stands for, in seconds.
@@ -51,7 +52,7 @@ impl Kind for Namecheap {
 
     fn open(&self, settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
         Ok(Told::provider(Domain {
-            base: base_url(settings, DEFAULT_ENDPOINT)?,
+            base: base_url_before(PATH, settings, DEFAULT_ENDPOINT)?,
             password: Secret::new(settings.credential(PASSWORD)?.to_owned()),
         }))
     }
@@ -96,7 +97,7 @@ impl Service for Domain {
             (PASSWORD, self.password.expose()),
             ("ip", &address),
         ]);
-        Ok(HttpCall::plain(Method::GET, format!("{}/update?{query}", self.base)))
+        Ok(HttpCall::plain(Method::GET, format!("{}{PATH}?{query}", self.base)))
     }
 
     fn heard(&self, message: &Message, answer: &Answer) -> Result<(), Trouble> {
@@ -109,7 +110,7 @@ impl Service for Domain {
             document.descendants().find(|node| node.has_tag_name(name)).and_then(|node| node.text()).map(str::trim)
         };
         match (text("ErrCount"), text("Done"), text("IP")) {
-            (Some("0"), Some("true"), shown) => {
+            (Some("0"), Some(done), shown) if done.eq_ignore_ascii_case("true") => {
                 let shown = shown.and_then(|shown| shown.parse::<IpAddr>().ok());
                 match shown.filter(|shown| message.addresses.of(Family::V4) != Some(*shown)) {
                     None => Ok(()),

@@ -10,9 +10,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::Method;
 use http::header::{AUTHORIZATION, HeaderValue};
+use nicgate_protocol::Hostname;
 use serde_json::{Value, json};
 
-use super::encode::{is_id, relative, scalar, secret_header};
+use super::encode::{absolute, is_id, number, relative, scalar, seconds, secret_header};
 use super::records::{Act, Api, Ask, Change, Known, Page, Record, Spot, View, Written, Zoned};
 use super::trouble::{Trouble, read_json};
 use super::{
@@ -104,7 +105,7 @@ impl Api for Account {
     }
 
     /// A zone without records has no list at all.
-    fn looked(&self, _ask: &Ask<'_>, _at: &Spot<'_>, answer: &Answer) -> Result<Page, Trouble> {
+    fn looked(&self, ask: &Ask<'_>, _at: &Spot<'_>, answer: &Answer) -> Result<Page, Trouble> {
         let body = read_json(answer, explain).map_err(Trouble::about_zone)?;
         let list = match (&body["records"], body.as_object()) {
             (Value::Array(list), _) => list.as_slice(),
@@ -113,12 +114,12 @@ impl Api for Account {
         };
         let alias = |value: &Value| {
             let kind = value["type"].as_str().filter(|kind| matches!(*kind, "ANAME" | "CNAME"))?;
-            Some((value["fqdn"].as_str()?.to_owned(), format!("the name has a {kind} record")))
+            Some((name(value, ask.zone), format!("the name has a {kind} record")))
         };
         Ok(Page {
-            records: list.iter().filter_map(record).collect(),
+            records: list.iter().filter_map(|value| record(value, ask.zone)).collect(),
             obstacles: list.iter().filter_map(alias).collect(),
-            next: body["nextPage"].as_u64().filter(|next| *next > 1).map(|next| next.to_string()),
+            next: number(&body["nextPage"]).filter(|next| *next > 1).map(|next| next.to_string()),
         })
     }
 
@@ -138,24 +139,32 @@ impl Api for Account {
     }
 
     /// A written record is shown; a removal is answered with nothing in it.
-    fn written(&self, _ask: &Ask<'_>, changes: &[Change], answer: &Answer) -> Result<Vec<Written>, Trouble> {
+    fn written(&self, ask: &Ask<'_>, changes: &[Change], answer: &Answer) -> Result<Vec<Written>, Trouble> {
         let body = read_json(answer, explain)?;
         let [change] = changes else { unreachable!("one change at a time") };
         if change.to().is_none() {
             return Ok(Written::unechoed(changes));
         }
-        let shown = record(&body).filter(|record| is_same_name(&record.name, &change.hostname));
+        let shown = record(&body, ask.zone).filter(|record| is_same_name(&record.name, &change.hostname));
         let shown = shown.ok_or_else(|| Trouble::unknown("the answer to the write does not show the record"))?;
         Ok(vec![Written::shown(shown)])
     }
 }
 
 /// `{"id": 178073536, "host": "nas", "fqdn": "nas.zone1.example.", "type": "A", "answer": "192.0.2.1", "ttl": 3600}`.
-fn record(value: &Value) -> Option<Record> {
+fn record(value: &Value, zone: &Hostname) -> Option<Record> {
     let id = scalar(&value["id"]).filter(|id| is_id(id))?;
-    let ttl = value["ttl"].as_u64().and_then(|ttl| u32::try_from(ttl).ok()).unwrap_or(0);
+    let ttl = seconds(&value["ttl"]).unwrap_or(0);
     let known = Known { id: id.into(), ttl, note: "".into() };
-    Record::read(value["fqdn"].as_str()?.to_owned(), value["type"].as_str()?, value["answer"].as_str()?, known)
+    Record::read(name(value, zone), value["type"].as_str()?, value["answer"].as_str()?, known)
+}
+
+/// A record's whole name, from the one within its domain where the whole one is left out.
+fn name(value: &Value, zone: &Hostname) -> String {
+    match value["fqdn"].as_str() {
+        Some(whole) if !whole.is_empty() => whole.to_owned(),
+        Some(_) | None => absolute(value["host"].as_str().unwrap_or_default(), zone),
+    }
 }
 
 /// `{"message": "Unauthorized", "details": "…"}`.
@@ -252,5 +261,20 @@ mod tests {
         let script = [(PUT, gone), (LOOK, (200, "{}")), (create.as_str(), (200, made.as_str()))];
         assert_eq!(one(later(), &script), confirmed(MEMORY, 300));
         assert_unconfirmed(&one(later(), &[(PUT, (429, r#"{"message": "Too Many"}"#))]), Class::Rate, false);
+    }
+
+    /// As recorded in 2020, and as somebody else may write it.
+    #[test]
+    fn spelling_and_what_is_left_out_make_no_difference() {
+        let changed = r#"{"id": 178073536, "domainName": "zone1.example", "host": "nas", "fqdn": "nas.zone1.example.",
+            "type": "A", "answer": "192.0.2.2", "ttl": 300}"#;
+        let short = r#"{"id": "178073536", "host": "nas", "type": "A", "answer": "192.0.2.2", "ttl": "300"}"#;
+        for body in [changed, short] {
+            assert_eq!(one(later(), &[(PUT, (201, body))]), confirmed(MEMORY, 300), "{body}");
+        }
+        let list = format!(r#"{{"records": [{}], "nextPage": null}}"#, short.replace(".2.2", ".2.1"));
+        let gone = host_after("nas.zone1.example", "192.0.2.1", MEMORY, "");
+        let script = [(LOOK, (200, list.as_str())), ("DELETE /domains/zone1.example/records/178073536", (204, ""))];
+        assert_eq!(one(gone, &script), confirmed("2 zone1.example zone1.example id=", 0));
     }
 }

@@ -3,8 +3,8 @@
 //! One URL, and the action in the body. Every conversation logs in and out; a session holds 15 minutes. Records have
 //! ids, and several of a zone are changed in one call. The answer shows the whole zone.
 //!
-//! Records have no TTL of their own: it is the zone's, and is not changed here. It is asked for once, where the zone
-//! is looked for, so that the operator sees it.
+//! Records have no TTL of their own: it is the zone's, and is not changed here, whatever `ttl` says. It is asked for once,
+//! where the zone is looked for, so that the operator sees it.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use http::Method;
 use nicgate_protocol::Secret;
 use serde_json::{Value, json};
 
-use super::encode::{absolute, is_id, relative, scalar};
+use super::encode::{absolute, is_id, number, relative, scalar};
 use super::records::{Act, Api, Ask, Change, Found, Known, Page, Record, Spot, View, Written, Zoned};
 use super::trouble::{Meaning, Trouble, read_json};
 use super::{
@@ -60,10 +60,6 @@ impl Kind for Netcup {
         let customer = settings.credential(CUSTOMER_NUMBER)?;
         if !customer.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(BadSetting { key: CUSTOMER_NUMBER, why: "write the digits alone, as in \"12345\"".to_owned() });
-        }
-        if settings.ttl.is_some() {
-            let why = "netcup has one TTL for the whole zone; set it in the customer control panel".to_owned();
-            return Err(BadSetting { key: "ttl", why });
         }
         Ok(Zoned::provider(Account {
             url: format!("{}?JSON", base_url(settings, DEFAULT_ENDPOINT)?),
@@ -242,7 +238,7 @@ fn record(value: &Value, ask: &Ask<'_>) -> Option<Record> {
 /// what a refusal of unknown code means here.
 fn read(answer: &Answer, otherwise: Meaning) -> Result<Value, Trouble> {
     let body = read_json(answer, |_, _| None)?;
-    let Some(number) = body["statuscode"].as_u64() else {
+    let Some(number) = number(&body["statuscode"]) else {
         return Err(Trouble::unknown("the answer has no statuscode"));
     };
     if number == 2000 && body["status"] == "success" {
@@ -427,9 +423,6 @@ mod tests {
 
     #[test]
     fn the_ttl_is_the_zones() {
-        let mut with_ttl = settings();
-        with_ttl.ttl = Some(60);
-        assert_eq!(with_ttl.open().err().map(|bad| bad.key), Some("ttl"));
         let asked = HostJob { ttl: Some(60), ..later() };
         let put = update(json!([change(Some("11758160"), "nas", "A", "192.0.2.2", false)]));
         let script = [login(), (put, records(&["11758160 nas A 192.0.2.2"])), logout()];
@@ -437,5 +430,17 @@ mod tests {
         let mut named = settings();
         named.set(CUSTOMER_NUMBER, Setting::Text("me".into()));
         assert_eq!(named.open().err().map(|bad| bad.key), Some(CUSTOMER_NUMBER));
+    }
+
+    #[test]
+    fn a_number_may_be_a_text_and_a_name_in_capitals() {
+        let put = update(json!([change(Some("11758160"), "nas", "A", "192.0.2.2", false)]));
+        let made = |status| {
+            let (code, text) = records(&["11758160 NAS A 192.0.2.2"]);
+            (code, text.replace("2000", r#""2000""#).replace("success", status))
+        };
+        let outcome = one(later(), &[login(), (put.clone(), made("success")), logout()]);
+        assert_eq!(outcome, confirmed(MEMORY, 86400));
+        assert!(matches!(one(later(), &[login(), (put, made("started"))]), Outcome::Unconfirmed { .. }));
     }
 }

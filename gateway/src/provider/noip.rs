@@ -11,23 +11,28 @@ use http::header::{AUTHORIZATION, HeaderValue, USER_AGENT};
 
 use super::dyndns2::{answer, user};
 use super::encode::{basic_header, query};
+use super::send::OPERATING_SYSTEM;
 use super::service::{Message, Service, Told, Way};
 use super::trouble::Trouble;
 use super::{
-    Answer, BadSetting, Budget, Class, HttpCall, Key, Kind, Moment, Provider, ProviderSettings, Window, base_url,
+    Answer, BadSetting, Budget, Class, HttpCall, Key, Kind, Moment, Provider, ProviderSettings, Window, base_url_before,
 };
 
 const DEFAULT_ENDPOINT: &str = "https://dynupdate.no-ip.com";
+const PATH: &str = "/nic/update";
 /// Our own bound: No-IP names none, and blocks who comes too often.
 const BUDGET: Budget = Budget::of(&[Window::new(10, 60)]);
 /// The TTL of dynamic hosts, in seconds; nobody can set another.
 const TTL: u32 = 60;
 
+/// Who is named where the operator names nobody: No-IP turns away what has no address in this place.
+const MAINTAINER: &str = "nicgate@users.noreply.github.com";
+
 const CONTACT: &str = "contact";
 const KEYS: &[Key] = &[
     Key::text("username", "The user of a DDNS key, or the account's e-mail address."),
     Key::secret("password", "The password that goes with it."),
-    Key::text(CONTACT, "Your e-mail address: No-IP wants one in every request; when left out, username if it is one.")
+    Key::text(CONTACT, "Your e-mail address: No-IP wants one in every request; left out, username if it is one.")
         .optional(),
 ];
 
@@ -54,7 +59,7 @@ impl Kind for NoIp {
     fn open(&self, settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
         let (username, password) = user(settings)?;
         Ok(Told::provider(Account {
-            base: base_url(settings, DEFAULT_ENDPOINT)?,
+            base: base_url_before(PATH, settings, DEFAULT_ENDPOINT)?,
             authorization: basic_header(&username, password.expose()),
             agent: agent(settings.text(CONTACT), &username)?,
         }))
@@ -76,9 +81,9 @@ fn agent(contact: Option<&str>, username: &str) -> Result<HeaderValue, BadSettin
             });
         }
         None if is_mail(username) => username,
-        None => concat!("+", env!("CARGO_PKG_REPOSITORY")),
+        None => MAINTAINER,
     };
-    let text = format!("nicgate nicgate/{}-{} {contact}", std::env::consts::OS, env!("CARGO_PKG_VERSION"));
+    let text = format!("nicgate nicgate/{}-{} {contact}", OPERATING_SYSTEM, env!("CARGO_PKG_VERSION"));
     HeaderValue::from_str(&text).map_err(|_| BadSetting { key: CONTACT, why: "write an e-mail address".into() })
 }
 
@@ -113,7 +118,7 @@ impl Service for Account {
     fn call(&self, message: &Message, _moment: Moment) -> Result<HttpCall, Trouble> {
         let addresses = message.addresses.to_string();
         let query = query(&[("hostname", message.host().as_str()), ("myip", &addresses)]);
-        let call = HttpCall::plain(Method::GET, format!("{}/nic/update?{query}", self.base));
+        let call = HttpCall::plain(Method::GET, format!("{}{PATH}?{query}", self.base));
         Ok(call.with(AUTHORIZATION, self.authorization.clone()).with(USER_AGENT, self.agent.clone()))
     }
 
@@ -191,7 +196,7 @@ mod tests {
         for (contact, username, part) in [
             (Some("you@example.com"), "key", Some(" you@example.com")),
             (None, "me@home.test", Some(" me@home.test")),
-            (None, "key", Some(" +https://")),
+            (None, "key", Some(" nicgate@")),
             (Some("nobody"), "me@home.test", None),
             (Some("a@b.c\r\nX: y"), "key", None),
         ] {

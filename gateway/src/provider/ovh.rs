@@ -15,7 +15,7 @@ use nicgate_protocol::{Hostname, Secret};
 use serde_json::{Value, json};
 use sha1::{Digest as _, Sha1};
 
-use super::encode::{absolute, percent_encoded, query, relative, secret_header};
+use super::encode::{absolute, number, percent_encoded, query, relative, seconds, secret_header};
 use super::records::{Act, Api, Ask, Change, Known, Page, Record, Spot, View, Written, Zoned};
 use super::trouble::{Meaning, Trouble, read_json};
 use super::{
@@ -206,12 +206,13 @@ impl Api for Account {
         }
     }
 
-    /// A new record is shown; the answers to a change and to a removal are `null`.
+    /// A new record is shown; the answers to a change and to a removal are `null`. A changed one may be shown as well.
     fn written(&self, ask: &Ask<'_>, changes: &[Change], answer: &Answer) -> Result<Vec<Written>, Trouble> {
         let body = read_json(answer, explain)?;
         let is_new = matches!(changes, [Change { act: Act::Create { .. }, .. }]);
+        let is_gone = matches!(changes, [Change { act: Act::Remove { .. }, .. }]);
         match record(&body, ask.zone) {
-            Some(record) if is_new => Ok(vec![Written::shown(record)]),
+            Some(record) if !is_gone => Ok(vec![Written::shown(record)]),
             None if !is_new && body.is_null() => Ok(Written::unechoed(changes)),
             Some(_) | None => Err(Trouble::unknown("the answer to the write does not say that it was made")),
         }
@@ -228,16 +229,13 @@ impl Api for Account {
 
 /// A list of ids, which are numbers.
 fn ids(body: &Value) -> Option<Vec<String>> {
-    body.as_array()?.iter().map(|id| id.as_u64().map(|id| id.to_string())).collect()
+    body.as_array()?.iter().map(|id| number(id).map(|id| id.to_string())).collect()
 }
 
 /// `{"target": "192.0.2.1", "ttl": 3600, "zone": "…", "fieldType": "A", "id": 1553659879, "subDomain": "nas"}`.
 fn record(body: &Value, zone: &Hostname) -> Option<Record> {
-    let known = Known {
-        id: body["id"].as_u64()?.to_string().into(),
-        ttl: body["ttl"].as_u64().and_then(|ttl| u32::try_from(ttl).ok()).unwrap_or(0),
-        note: "".into(),
-    };
+    let known =
+        Known { id: number(&body["id"])?.to_string().into(), ttl: seconds(&body["ttl"]).unwrap_or(0), note: "".into() };
     let name = absolute(body["subDomain"].as_str().unwrap_or_default(), zone);
     Record::read(name, body["fieldType"].as_str()?, body["target"].as_str()?, known)
 }
@@ -411,5 +409,15 @@ mod tests {
             settings.set(REGION, Setting::Text(region.into()));
             assert_eq!(settings.open().is_ok(), is_known, "{region}");
         }
+    }
+
+    #[test]
+    fn spelling_and_what_is_left_out_make_no_difference() {
+        let changed = RECORD.replace("192.0.2.1", "192.0.2.2");
+        let text = changed.replace("15", r#""15""#).replace("3600", r#""3600""#);
+        for (status, body) in [(200, ""), (204, ""), (200, &changed), (200, &text)] {
+            assert_eq!(one(later(), &[(PUT, (status, body)), (REFRESH, (200, ""))]), confirmed(MEMORY, 3600), "{body}");
+        }
+        assert_unconfirmed(&one(later(), &[(PUT, (200, RECORD))]), Class::Bug, true);
     }
 }

@@ -13,7 +13,7 @@ use http::Method;
 use nicgate_protocol::{Family, Secret};
 use serde_json::{Value, json};
 
-use super::encode::relative;
+use super::encode::{relative, seconds};
 use super::records::{Act, Api, Ask, Change, Known, Page, Record, Spot, View, Written, Zoned};
 use super::trouble::{Meaning, Trouble, read_json};
 use super::{Answer, BadSetting, Budget, Class, HttpCall, Key, Kind, Provider, ProviderSettings, Window, base_url};
@@ -156,7 +156,7 @@ fn record(shown: &Value, name: &str, kind: &str) -> Option<Record> {
     if Family::of(address).record_type() != kind {
         return None;
     }
-    let ttl = shown["ttl"].as_str()?.parse().ok()?;
+    let ttl = seconds(&shown["ttl"])?;
     let known = Known { id: id(&shown["id"])?, ttl, note: shown["notes"].as_str().unwrap_or_default().into() };
     Some(Record { name: name.to_owned(), address, known })
 }
@@ -299,5 +299,14 @@ mod tests {
         let unable = error("Create error: We were unable to create the DNS record.");
         let script = [(LOOK, NONE), (CREATE, (400, &*unable)), (LOOK, NONE), (CREATE, (400, &*unable))];
         assert_refused(&one(new(), &script), Class::Invalid, "unable to create");
+    }
+
+    #[test]
+    fn spelling_and_what_is_left_out_make_no_difference() {
+        let list = r#"{"records": [{"id": 432480875, "name": "NAS.home.test", "type": "A", "content": "192.0.2.1", "ttl": 600}],
+            "status": "SUCCESS"}"#;
+        let forgotten = host_after("nas.home.test", "192.0.2.1", "", "192.0.2.2");
+        let script = [(LOOK, (200, list)), (EDIT, (200, r#"{"status": "SUCCESS", "message": "done"}"#))];
+        assert_eq!(one(forgotten, &script), confirmed(MEMORY, 600));
     }
 }

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use http::Method;
 use http::header::ACCEPT;
 
+use super::encode::is_id;
 use super::records::{Api, Ask, Change, Found, Known, Page, Record, Spot, View, Written, Zoned};
 use super::sign::{Draft, Keys, Site, sigv4};
 use super::trouble::{Meaning, Trouble};
@@ -70,7 +71,7 @@ impl Kind for Route53 {
         }
         let zone_id = settings.text(ZONE_ID).map(|id| id.trim().trim_start_matches("/hostedzone/"));
         if zone_id.is_some_and(|id| !is_zone_id(id)) {
-            return Err(bad(ZONE_ID, "an id is up to 32 capitals and digits, for instance \"Z0123456789ABCDEFGHIJ\""));
+            return Err(bad(ZONE_ID, "an id is up to 32 letters and digits, for instance \"Z0123456789ABCDEFGHIJ\""));
         }
         let (signing_region, default) = partition(region);
         // Whoever names an endpoint knows its region.
@@ -94,8 +95,10 @@ fn partition(region: &str) -> (&'static str, &'static str) {
     }
 }
 
+/// `ResourceId` of the API: 32 letters at most. Which ones it does not say; those that Amazon makes are capitals and
+/// digits.
 fn is_zone_id(id: &str) -> bool {
-    (1..=32).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+    id.len() <= 32 && is_id(id)
 }
 
 struct Account {

@@ -13,7 +13,7 @@ use http::Method;
 use http::header::{HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
 
-use super::encode::{absolute, query, relative, secret_header};
+use super::encode::{absolute, number, query, relative, seconds, secret_header};
 use super::records::{Act, Api, Ask, Change, Known, Page, Record, Spot, View, Written, Zoned};
 use super::trouble::{Meaning, Trouble, read_json};
 use super::{
@@ -134,9 +134,9 @@ impl Api for Account {
                 _ => page.records.extend(record(value, name, list)),
             }
         }
-        let number: u64 = at.page.and_then(|page| page.parse().ok()).unwrap_or(1);
-        let is_more = body["total_count"].as_u64().is_some_and(|total| total > number * PAGE) && !list.is_empty();
-        page.next = is_more.then(|| (number + 1).to_string());
+        let this: u64 = at.page.and_then(|page| page.parse().ok()).unwrap_or(1);
+        let is_more = number(&body["total_count"]).is_some_and(|total| total > this * PAGE) && !list.is_empty();
+        page.next = is_more.then(|| (this + 1).to_string());
         Ok(page)
     }
 
@@ -209,7 +209,7 @@ fn record(value: &Value, name: String, list: &[Value]) -> Option<Record> {
         Some((address.to_string(), Value::from(comment)))
     };
     let comments = list.iter().filter(is_beside).filter_map(comment).collect();
-    let ttl = value["ttl"].as_u64().and_then(|ttl| u32::try_from(ttl).ok()).unwrap_or(0);
+    let ttl = seconds(&value["ttl"]).unwrap_or(0);
     let known = Known { id: "".into(), ttl, note: note(&comments) };
     Record::read(name, value["type"].as_str()?, value["data"].as_str()?, known)
 }
@@ -372,5 +372,15 @@ mod tests {
         let locked = json!({"type": "transient_state", "message": "wait"}).to_string();
         let outcome = one(host("nas.example.com", "192.0.2.1"), &[(LOOK.into(), (409, locked))]);
         assert_unconfirmed(&outcome, Class::Busy, false);
+    }
+
+    #[test]
+    fn numbers_may_be_texts_and_members_missing() {
+        let list =
+            r#"{"total_count": "1", "records": [{"data": "192.0.2.1", "name": "NAS", "type": "A", "ttl": "3600"}]}"#;
+        let forgotten = host_after("nas.example.com", "192.0.2.1", "", "192.0.2.2");
+        let change = patch(json!([set("A nas 192.0.2.2", 3600)]));
+        let script = [(LOOK.into(), (200, list.to_owned())), (change, (200, list.replace(".2.1", ".2.2")))];
+        assert_eq!(one(forgotten, &script), confirmed(MEMORY, 3600));
     }
 }

@@ -25,12 +25,16 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 
 use super::encode::percent_encoded;
+use super::trouble::CUT;
 use super::{
     Answer, Call, Class, DnsCall, Heard, HttpCall, Moment, Outcome, ProviderSettings, Sight, Silence, Step, Talk,
 };
 
 /// What providers are told about us, unless a provider wants more.
 pub const USER_AGENT: &str = concat!("nicgate/", env!("CARGO_PKG_VERSION"), " (+", env!("CARGO_PKG_REPOSITORY"), ")");
+
+/// What this program was built for, as some providers want to know it.
+pub(crate) const OPERATING_SYSTEM: &str = std::env::consts::OS;
 
 /// Until a connection stands.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
@@ -45,8 +49,8 @@ const LONGEST_MESSAGE: usize = 65_535;
 /// Calls of one conversation, for each host of its job. The longest honest one of a single host has some ten: a login,
 /// zones by name, pages of records, two writes, a publication, a logout.
 const MOST_CALLS: usize = 32;
-/// Letters of a provider's text that are kept.
-const LONGEST_TEXT: usize = 300;
+/// Letters of a provider's text that are kept; enough for what a body says and what would help.
+const LONGEST_TEXT: usize = 400;
 /// Shorter secrets are not masked: they would tear holes into ordinary words.
 const SHORTEST_SECRET: usize = 4;
 
@@ -463,13 +467,20 @@ impl Mask {
         Self { secrets }
     }
 
-    /// Without secrets and control characters, in one line of at most 300 letters.
+    /// Without secrets and control characters, in one line of at most 400 letters.
     #[must_use]
     pub fn clean(&self, text: &str) -> String {
         let mut masked = text.to_owned();
         for secret in &self.secrets {
             if masked.contains(secret.expose().as_str()) {
                 masked = masked.replace(secret.expose().as_str(), "***");
+            }
+            // The half of a secret that was left before a cut.
+            let starts = secret.expose().char_indices().map(|(at, _)| &secret.expose()[..at]);
+            for start in starts.rev().take_while(|start| start.len() >= SHORTEST_SECRET) {
+                if masked.contains(&format!("{start}{CUT}")) {
+                    masked = masked.replace(&format!("{start}{CUT}"), &format!("***{CUT}"));
+                }
             }
         }
         let one_line = masked.split(|letter: char| letter.is_control() || letter.is_whitespace());
@@ -516,6 +527,8 @@ mod tests {
             ("at /update?token=tok%2Ben%2F1&x", "at /update?token=***&x"),
             ("two\r\nlines\u{1b}[31m and\ttabs", "two lines [31m and tabs"),
             ("abc is too short to mask", "abc is too short to mask"),
+            ("at /update?token=tok%2Ben…; check token", "at /update?token=***…; check token"),
+            ("tok+en/1-long… and tok…", "***… and tok…"),
         ] {
             assert_eq!(mask.clean(text), kept);
         }

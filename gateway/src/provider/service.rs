@@ -87,6 +87,8 @@ pub(crate) struct Message {
     pub(crate) hosts: Vec<Hostname>,
     /// What to publish.
     pub(crate) addresses: AddressSet,
+    /// What shall stand there afterwards: besides `addresses` what did not change.
+    pub(crate) all: AddressSet,
     /// What to take away, and what was published there last.
     pub(crate) removed: Vec<(Family, Option<IpAddr>)>,
     /// The TTL asked for, in seconds.
@@ -303,6 +305,7 @@ fn messages(service: &dyn Service, zone: &Hostname, host: &HostJob, unable: &mut
         zone: zone.clone(),
         hosts: vec![host.hostname.clone()],
         addresses,
+        all,
         removed,
         ttl: host.ttl,
         is_known: host.before.is_some(),

@@ -12,7 +12,7 @@ use http::header::{HeaderName, HeaderValue};
 use nicgate_protocol::Hostname;
 use serde_json::{Value, json};
 
-use super::encode::{absolute, relative, secret_header};
+use super::encode::{absolute, number, relative, seconds, secret_header};
 use super::records::{Act, Api, Ask, Change, Known, Page, Record, Spot, View, Written, Zoned};
 use super::trouble::{Trouble, read_json};
 use super::{Answer, BadSetting, Budget, Class, HttpCall, Key, Kind, Provider, ProviderSettings, Window, base_url};
@@ -120,7 +120,7 @@ impl Api for Account {
         }
         let skipped: u64 = at.page.and_then(|page| page.parse().ok()).unwrap_or(0);
         let seen = skipped + list.len() as u64;
-        let is_more = !list.is_empty() && body["total"].as_u64().is_some_and(|total| total > seen);
+        let is_more = !list.is_empty() && number(&body["total"]).is_some_and(|total| total > seen);
         page.next = is_more.then(|| seen.to_string());
         Ok(page)
     }
@@ -140,10 +140,9 @@ impl Api for Account {
         }
     }
 
-    /// Both are answered with 204 and nothing. The address is the id.
+    /// Both are answered with 204 and no body. The address is the id.
     fn written(&self, _ask: &Ask<'_>, changes: &[Change], answer: &Answer) -> Result<Vec<Written>, Trouble> {
-        read_json(answer, |status, body| explain(answer, status, body))?;
-        if answer.status != 204 {
+        if !read_json(answer, |status, body| explain(answer, status, body))?.is_null() {
             return Err(Trouble::unknown("the answer to the write does not say that it was made"));
         }
         let id = |change: &Change| change.to().map(|to| to.to_string().into());
@@ -153,7 +152,7 @@ impl Api for Account {
 
 /// `{"type": "A", "name": "nas", "address": "192.0.2.1", "ttl": 3600, "group": {"type": "custom"}}`.
 fn record(value: &Value, zone: &Hostname) -> Option<Record> {
-    let ttl = value["ttl"].as_u64().and_then(|ttl| u32::try_from(ttl).ok()).unwrap_or(0);
+    let ttl = seconds(&value["ttl"]).unwrap_or(0);
     let name = absolute(value["name"].as_str()?, zone);
     let known = Known { ttl, ..Known::default() };
     let mut record = Record::read(name, value["type"].as_str()?, value["address"].as_str()?, known)?;
@@ -264,5 +263,14 @@ mod tests {
         let gone = (404, r#"{"detail": "Record not found"}"#);
         let script = [(ADD, DONE), (REMOVE, gone), (LOOK, (200, now))];
         assert_eq!(one(later(), &script), confirmed(&memory("192.0.2.2"), 60));
+    }
+
+    #[test]
+    fn numbers_may_be_texts_members_missing_and_another_status_as_good() {
+        let list = r#"{"items": [{"type": "A", "name": "NAS", "address": "192.0.2.1", "ttl": "60"}], "total": "1"}"#;
+        let forgotten = host_after("nas.home.test", "192.0.2.1", "", "192.0.2.2");
+        let script = [(LOOK, (200, list)), (ADD, (200, "")), (REMOVE, (202, ""))];
+        assert_eq!(one(forgotten, &script), confirmed(&memory("192.0.2.2"), 60));
+        assert_unconfirmed(&one(later(), &[(ADD, (200, "[]"))]), Class::Bug, true);
     }
 }

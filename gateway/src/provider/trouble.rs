@@ -9,6 +9,8 @@ use super::{Answer, Class, Outcome};
 
 /// Letters of an unexpected body that are kept for the operator.
 const SHOWN: usize = 200;
+/// Stands where a text goes on.
+pub(crate) const CUT: char = '…';
 
 /// What went wrong, as far as one answer alone tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +68,7 @@ impl Trouble {
 
     /// What a status says by itself, with a body that says nothing we know.
     pub(crate) fn by_status(answer: &Answer) -> Self {
-        let body = String::from_utf8_lossy(&answer.body[..answer.body.len().min(SHOWN)]);
+        let body = shown(&answer.body);
         let text = format!("HTTP status {} and an answer that is none of the API's: {body}", answer.status);
         let is_page = body.trim_start().starts_with('<')
             && answer
@@ -112,6 +114,12 @@ impl Trouble {
             }
         }
     }
+}
+
+/// The beginning of a body. Where something is left out stands [`CUT`], so that half a secret can be told from none.
+fn shown(body: &[u8]) -> String {
+    let whole = String::from_utf8_lossy(&body[..body.len().min(SHOWN)]);
+    if body.len() <= SHOWN { whole.into_owned() } else { format!("{}{CUT}", whole.trim_end_matches('\u{fffd}')) }
 }
 
 /// What a status says by itself (RFC 9110 15).
@@ -179,6 +187,13 @@ mod tests {
             let trouble = Trouble::by_status(&answer);
             assert_eq!((trouble.meaning, trouble.maybe_written), (meaning, maybe_written), "{status} {body}");
         }
+    }
+
+    #[test]
+    fn a_long_body_is_cut_where_one_can_see_it() {
+        let answer = |body: String| Answer { status: 400, headers: HeaderMap::new(), body: Bytes::from(body) };
+        let said = |body: &str| Trouble::by_status(&answer(body.repeat(SHOWN))).text;
+        assert!(said("a").ends_with('a') && said("ab").ends_with("ab…") && said("€").ends_with("€…"));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use http::header::{AUTHORIZATION, HeaderValue};
 use nicgate_protocol::Hostname;
 use serde_json::{Value, json};
 
-use super::encode::{absolute, is_id, query, relative, scalar, secret_header};
+use super::encode::{absolute, is_id, query, relative, scalar, seconds, secret_header};
 use super::records::{Act, Api, Ask, Change, Known, Page, Record, Spot, View, Written, Zoned};
 use super::trouble::{Meaning, Trouble, read_json};
 use super::{Answer, BadSetting, Budget, Class, HttpCall, Key, Kind, Provider, ProviderSettings, Window, base_url};
@@ -144,7 +144,7 @@ impl Api for Account {
         }
     }
 
-    /// A new record is told by its `uid`; a changed one is shown, with its type in `recordType`.
+    /// A new record is told by its `uid`; a changed one is shown, with its type in `recordType` where `type` is another.
     fn written(&self, ask: &Ask<'_>, changes: &[Change], answer: &Answer) -> Result<Vec<Written>, Trouble> {
         let body = read_json(answer, explain)?;
         let [change] = changes else { unreachable!("one change at a time") };
@@ -155,7 +155,7 @@ impl Api for Account {
                 Written { id: Some(id.into()), ..Written::default() }
             }
             Act::Alter { .. } => {
-                let kind = body["recordType"].as_str().unwrap_or_default();
+                let kind = body["recordType"].as_str().or_else(|| body["type"].as_str()).unwrap_or_default();
                 Written::shown(record(&body, kind, ask.zone).ok_or_else(unknown)?)
             }
             Act::Remove { .. } => Written::default(),
@@ -165,7 +165,7 @@ impl Api for Account {
 
 fn record(value: &Value, kind: &str, zone: &Hostname) -> Option<Record> {
     let id = value["id"].as_str().filter(|id| is_id(id))?;
-    let ttl = value["ttl"].as_u64().and_then(|ttl| u32::try_from(ttl).ok()).unwrap_or(0);
+    let ttl = seconds(&value["ttl"]).unwrap_or(0);
     let name = absolute(value["name"].as_str().unwrap_or_default(), zone);
     Record::read(name, kind, value["value"].as_str()?, Known { id: id.into(), ttl, note: "".into() })
 }
@@ -275,5 +275,12 @@ mod tests {
         assert_eq!(one(&settings(), later(), &script), confirmed("2 zone1.example zone1.example id= A=r2/60/", 60));
         let slow = (429, r#"{"error": {"code": "rate_limited", "message": "slow down"}}"#);
         assert_unconfirmed(&one(&settings(), later(), &[(PATCH, slow)]), Class::Rate, false);
+    }
+
+    #[test]
+    fn a_changed_record_may_be_shown_as_in_lists() {
+        let shown = r#"{"id": "rec_455c", "name": "nas", "type": "A", "value": "192.0.2.2", "ttl": "60"}"#;
+        assert_eq!(one(&settings(), later(), &[(PATCH, (200, shown))]), confirmed(MEMORY, 60));
+        assert_unconfirmed(&one(&settings(), later(), &[(PATCH, (200, "{}"))]), Class::Bug, true);
     }
 }

@@ -11,7 +11,7 @@ use http::header::{AUTHORIZATION, HeaderValue};
 use nicgate_protocol::{Family, Hostname};
 use serde_json::{Value, json};
 
-use super::encode::{absolute, percent_encoded, relative, secret_header};
+use super::encode::{absolute, percent_encoded, relative, scalar, seconds, secret_header};
 use super::records::{Act, Api, Ask, Change, Known, Page, Record, Spot, View, Written, Zoned};
 use super::trouble::{Meaning, Trouble, read_json};
 use super::{
@@ -140,12 +140,12 @@ impl Api for Account {
         let [change] = changes else { unreachable!("one change at a time") };
         let body = read_json(answer, |status, body| explain(status, body, Meaning::NoRecord))?;
         let is_new = matches!(change.act, Act::Create { .. });
-        if !is_new && answer.status == 204 {
+        if !is_new && body.is_null() {
             return Ok(Written::unechoed(changes));
         }
         let record = record(&body["record"], ask.zone).filter(|record| is_same_name(&record.name, &change.hostname));
         let unknown = || Trouble::unknown("the answer to the write does not say that it was made");
-        Ok(vec![record.filter(|_| is_new).map(Written::shown).ok_or_else(unknown)?])
+        Ok(vec![record.filter(|_| change.to().is_some()).map(Written::shown).ok_or_else(unknown)?])
     }
 }
 
@@ -155,8 +155,8 @@ fn record(shown: &Value, zone: &Hostname) -> Option<Record> {
     if Family::of(address).record_type() != shown["type"].as_str()? {
         return None;
     }
-    let id = shown["id"].as_str().filter(|id| !id.is_empty())?;
-    let ttl = shown["ttl"].as_u64().and_then(|ttl| u32::try_from(ttl).ok())?;
+    let id = scalar(&shown["id"]).filter(|id| !id.is_empty())?;
+    let ttl = seconds(&shown["ttl"]).unwrap_or(0);
     let known = Known { id: id.into(), ttl, ..Known::default() };
     Some(Record { name: absolute(shown["name"].as_str()?, zone), address, known })
 }
@@ -259,5 +259,22 @@ mod tests {
         let patch = patch();
         let script = [(&*patch, (404, &*error(404, "Invalid record."))), (LOOK, NONE), (&create, (201, &made))];
         assert_eq!(one(later(), &script), confirmed(MEMORY, 60));
+    }
+
+    #[test]
+    fn a_changed_record_may_be_shown_and_members_missing() {
+        let later = || host_after("nas.home.test", "192.0.2.1", MEMORY, "192.0.2.2");
+        let shown = format!(r#"{{"record": {}}}"#, shown("NAS", "A", "192.0.2.2").replace("60}", "\"60\"}"));
+        for (status, body) in [(204, ""), (200, ""), (200, &*shown)] {
+            assert_eq!(one(later(), &[(&patch(), (status, body))]), confirmed(MEMORY, 60), "{status} {body}");
+        }
+        assert_unconfirmed(&one(later(), &[(&patch(), (200, &shown.replace(".2.2", ".2.1")))]), Class::Bug, true);
+        assert_eq!(
+            one(
+                host("nas.home.test", "192.0.2.2"),
+                &[(LOOK, (200, r#"{"records": []}"#)), (&CREATE.replace(".2.1", ".2.2"), (200, &shown)),]
+            ),
+            confirmed(MEMORY, 60)
+        );
     }
 }

@@ -1,8 +1,8 @@
 //! A webhook: any HTTP interface as a provider. Method, URL, headers and body are the operator's, with words in braces
 //! for names and addresses ([`template`]), and so is what counts as a success ([`expect`]).
 //!
-//! A template with `{ip}` or `{type}` makes one call for each address that changed, one with `{ipv4}` or `{ipv6}` one
-//! call with all of them. Taking a host offline needs `delete_url`. With `hmac_secret` every call is signed, so that a
+//! A template with `{ip}` or `{type}` makes one call for each address that changed; one that has only `{ipv4}` and `{ipv6}`
+//! makes one call with all of them. Taking a host offline needs `delete_url`. With `hmac_secret` every call is signed, so that a
 //! receiver knows who calls and when: HMAC-SHA256 of the timestamp, a dot and the body.
 //!
 //! Nothing is read, no redirect followed, and no link-local address called (`send.rs`).
@@ -26,7 +26,7 @@ use self::template::{Place, Template, Values, Word};
 use super::service::{Message, Removal, Service, Told, Way};
 use super::trouble::{Meaning, Trouble};
 use super::{
-    Answer, BadSetting, Budget, Class, HttpCall, Key, Kind, Moment, Provider, ProviderSettings, Shape, Window,
+    Answer, BadSetting, Budget, Class, HttpCall, Key, Kind, Moment, Provider, ProviderSettings, Shape, Window, base_url,
 };
 
 /// Our own bound: what is called is the operator's own, and told of changes only.
@@ -53,7 +53,11 @@ const KEYS: &[Key] = &[
     Key::text(METHOD, "GET, POST, PUT, PATCH or DELETE; when left out, POST with a body and GET without.").optional(),
     Key::text(HEADERS, "Headers to send, such as Authorization.").optional().shaped(Shape::Headers),
     Key::secret(BODY, "The body, with words; Content-Type says how their values are escaped.").optional(),
-    Key::text(EXPECT, "What a success is like, for instance \"status 200-299; json /success = true\".").optional(),
+    Key::text(
+        EXPECT,
+        "What a success is like, for instance \"status 200-299; json /success = true\", or a text in it.",
+    )
+    .optional(),
     Key::secret(HMAC_SECRET, "Signs every call, in the header X-Nicgate-Signature.").optional(),
     Key::secret(DELETE_URL, "Where to call when a host goes offline, with words; without it that is refused.")
         .optional(),
@@ -101,9 +105,6 @@ struct Hook {
 
 impl Hook {
     fn new(settings: &ProviderSettings) -> Result<Self, BadSetting> {
-        if settings.endpoint.is_some() {
-            return Err(bad("endpoint", "a webhook has none; write the whole URL as url"));
-        }
         let url = url(settings, URL)?.ok_or_else(|| bad(URL, "it is missing"))?;
         let headers = settings.headers(HEADERS);
         let headers: Vec<_> = headers.iter().map(|(name, value)| header(name, value)).collect::<Result<_, _>>()?;
@@ -126,14 +127,12 @@ impl Hook {
         templates.extend(body.iter().map(|(body, _)| body));
         templates.extend(headers.iter().map(|(_, value)| value));
         let way = way(&templates)?;
-        templates.extend(expect.templates());
-        templates.extend(delete.iter().map(|(_, url)| url));
-        let mixed = if way == Way::Separate { [Word::Ipv4, Word::Ipv6] } else { [Word::Ip, Word::Type] };
-        if mixed.iter().any(|word| templates.iter().any(|template| template.has(*word))) {
-            return Err(bad(
-                URL,
-                "either {ip} and {type}, for one call a family, or {ipv4} and {ipv6}, for one call with both",
-            ));
+        // One call about both families has no single address and type.
+        let has_one = |template: &Template| template.has(Word::Ip) || template.has(Word::Type);
+        let with_one =
+            [(EXPECT, expect.templates().any(has_one)), (DELETE_URL, delete.iter().any(|(_, url)| has_one(url)))];
+        if let Some((key, _)) = with_one.into_iter().find(|(_, has)| *has && way == Way::Whole) {
+            return Err(bad(key, "{ip} and {type} stand for something only where url, body or a header has them, too"));
         }
         let content_type = guessed.filter(|_| written_type.is_none());
         let key = settings.secret(HMAC_SECRET).map(|_| settings.credential(HMAC_SECRET)).transpose()?;
@@ -146,10 +145,12 @@ impl Hook {
     /// Fills everything in once: what cannot be sent is a mistake now rather than an outage later.
     fn rehearse(&self) -> Result<(), BadSetting> {
         let name = Hostname::parse("nas.example.com").map_err(|_| bad(URL, "no example can be made"))?;
+        let addresses = AddressSet::from(std::net::IpAddr::from([192, 0, 2, 1]));
         let message = Message {
             zone: name.clone(),
             hosts: vec![name],
-            addresses: AddressSet::from(std::net::IpAddr::from([192, 0, 2, 1])),
+            addresses,
+            all: addresses,
             removed: Vec::new(),
             ttl: None,
             is_known: false,
@@ -191,9 +192,18 @@ fn parse(key: &'static str, text: &str) -> Result<Template, BadSetting> {
     Template::parse(text).map_err(|why| bad(key, &why))
 }
 
-/// A URL whose scheme, user and host are the operator's own words: no value decides who is called.
+/// A URL whose scheme, user and host are the operator's own words: no value decides who is called. A path alone goes
+/// behind `endpoint`.
 fn url(settings: &ProviderSettings, key: &'static str) -> Result<Option<Template>, BadSetting> {
-    let Some(text) = text(settings, key)? else { return Ok(None) };
+    let Some(written) = text(settings, key)? else { return Ok(None) };
+    let text = match &settings.endpoint {
+        Some(_) if written.starts_with('/') => format!("{}{written}", base_url(settings, "https://hooks.example.com")?),
+        Some(base) if !written.starts_with(base.trim()) => {
+            return Err(bad(key, "it leads elsewhere than endpoint; write the path alone, or leave endpoint out"));
+        }
+        Some(_) | None => written.to_owned(),
+    };
+    let text = text.as_str();
     let template = parse(key, text)?;
     let rest = ["http://", "https://"].iter().find_map(|scheme| template.start().strip_prefix(scheme));
     let rest = rest.ok_or_else(|| bad(key, "it begins with http:// or https://"))?;
@@ -253,18 +263,15 @@ fn place_of(content_type: &str) -> Place {
 /// One call a family, or one with both.
 fn way(templates: &[&Template]) -> Result<Way, BadSetting> {
     let has = |word| templates.iter().any(|template| template.has(word));
-    if has(Word::Ip) {
-        Ok(Way::Separate)
-    } else if has(Word::Ipv4) || has(Word::Ipv6) {
-        Ok(Way::Whole)
-    } else {
-        Err(bad(URL, "no address is told: write {ip}, or {ipv4} and {ipv6}, into url, body or a header"))
+    if !templates.iter().any(|template| template.has_address()) {
+        return Err(bad(URL, "no address is told: write {ip}, or {ipv4} and {ipv6}, into url, body or a header"));
     }
+    Ok(if has(Word::Ip) || has(Word::Type) { Way::Separate } else { Way::Whole })
 }
 
 fn values(message: &Message, moment: Moment) -> Values<'_> {
-    let mut addresses = message.addresses;
-    let is_removal = addresses.is_empty();
+    let is_removal = message.addresses.is_empty();
+    let mut addresses = if is_removal { AddressSet::EMPTY } else { message.all };
     // What goes offline is named by what it was.
     for last in message.removed.iter().filter(|_| is_removal).filter_map(|(_, last)| *last) {
         match last {

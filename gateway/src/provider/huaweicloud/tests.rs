@@ -185,3 +185,16 @@ fn a_region_is_an_id() {
         assert_eq!(settings.open().map_err(|bad| bad.key).err(), (!taken).then_some(REGION), "{region}");
     }
 }
+
+#[test]
+fn spelling_and_what_is_left_out_make_no_difference() {
+    let list = listed(r#"{"id": "s1", "name": "NAS.home.test", "type": "A", "ttl": "60", "records": ["192.0.2.1"]}"#);
+    let delete = "DELETE /v2.1/zones/z1/recordsets/s1";
+    for (status, body) in [(204, ""), (202, "")] {
+        let gone = host_after("nas.home.test", "192.0.2.1", MEMORY, "");
+        let script = [(LOOK, (200, list.as_str())), (delete, (status, body))];
+        assert_eq!(one(gone, &script), confirmed("2 home.test home.test id=z1", 0));
+    }
+    let path = ZONE.1.1.replace("z1", "../z1");
+    assert_unconfirmed(&one(host("nas.home.test", "192.0.2.1"), &[(ZONE.0, (200, &path))]), Class::Bug, false);
+}

@@ -259,3 +259,21 @@ fn a_region_leads_to_its_partition() {
         assert_eq!(settings.open().is_ok(), taken, "{value}");
     }
 }
+
+#[test]
+fn what_is_left_out_makes_no_difference() {
+    let bare = |text: &str| {
+        let text = text.replace("<IsTruncated>false</IsTruncated>", "");
+        text.replace(" xmlns=\"https://route53.amazonaws.com/doc/2013-04-01/\"", "")
+            .replace("<TTL>60</TTL>", "<TTL> 60 </TTL>")
+    };
+    let (zones, sets) = (
+        bare(&zones(&zone("Z1", "HOME.test", false))),
+        bare(&listed(&set("nas.home.test", "A", 60, &["192.0.2.1"], ""), "")),
+    );
+    let script = [(ZONES, (200, zones.as_str())), (LOOK, (200, &sets))];
+    assert_eq!(
+        one(host("nas.home.test", "192.0.2.1"), &script),
+        Outcome::Confirmed { remembered: Some("2 home.test home.test id=Z1 A=/60/192.0.2.1".into()), ttl: 60 }
+    );
+}

@@ -80,7 +80,7 @@ pub(super) fn sets(answer: &Answer) -> Result<List, Trouble> {
     };
     let unknown = || Trouble::unknown("the list of record sets cannot be read");
     let sets: Option<Vec<Set>> = all(root, "ResourceRecordSet").map(set).collect();
-    let is_more = text(root, "IsTruncated").ok_or_else(unknown)? == "true";
+    let is_more = text(root, "IsTruncated") == Some("true");
     let next = || {
         Some(Next {
             name: text(root, "NextRecordName")?.to_owned(),
@@ -133,7 +133,9 @@ fn escaped(text: &str) -> String {
 fn read<'a>(answer: &'a Answer, root: &str) -> Result<Document<'a>, Trouble> {
     let text = std::str::from_utf8(&answer.body).unwrap_or_default();
     match Document::parse(text) {
-        Ok(document) if answer.status == 200 && document.root_element().tag_name().name() == root => Ok(document),
+        Ok(document) if (200..300).contains(&answer.status) && document.root_element().tag_name().name() == root => {
+            Ok(document)
+        }
         Ok(document) => Err(explain(answer.status, &document).unwrap_or_else(|| Trouble::by_status(answer))),
         Err(_) => Err(Trouble::by_status(answer)),
     }

@@ -167,3 +167,17 @@ fn refusals_are_told_apart() {
     let script = [ZONE, (LOOK, NONE), (CREATE, (409, twice.as_str())), (LOOK, (200, &list))];
     assert_eq!(one(host("nas.home.test", "192.0.2.1"), &script), confirmed(MEMORY, 60));
 }
+
+#[test]
+fn spelling_and_what_is_left_out_make_no_difference() {
+    let zone = ZONE.1.1.replace("1234", "\"1234\"");
+    let list = listed(r#"{"RecordID": "r1", "Host": "NAS", "Type": "A", "Value": "192.0.2.1", "TTL": "60"}"#);
+    let forgotten = || host_after("nas.home.test", "192.0.2.1", "", "192.0.2.2");
+    let told = |answer: &str| {
+        one(forgotten(), &[(ZONE.0, (200, zone.as_str())), (LOOK, (200, list.as_str())), (UPDATE, (200, answer))])
+    };
+    assert_eq!(told(&done(r#"{"RecordID": "r1"}"#)), confirmed(MEMORY, 60));
+    for other in [done(r#"{"RecordID": "r2"}"#), done("{}"), "{}".to_owned()] {
+        assert_unconfirmed(&told(&other), Class::Bug, true);
+    }
+}

@@ -25,6 +25,7 @@ pub(super) enum Word {
     Hostname,
     /// The address of the family that this call is about.
     Ip,
+    /// Of all addresses of the host the one of this family, also where the call is about the other.
     Ipv4,
     Ipv6,
     /// The name within its zone; `@` for the zone itself.
@@ -60,6 +61,7 @@ const FOREIGN_WORDS: [(&str, Word); 4] =
 pub(super) struct Values<'a> {
     pub(super) hostname: &'a Hostname,
     pub(super) zone: &'a Hostname,
+    /// All of the host's.
     pub(super) addresses: AddressSet,
     /// Of a call about one family only.
     pub(super) family: Option<Family>,

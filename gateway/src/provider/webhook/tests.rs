@@ -137,11 +137,14 @@ fn mistakes_are_found_before_anything_is_called() {
     wrong(&[(URL, "https://x.test/a b{ip}")], URL, "no URL");
     wrong(&[(URL, "https://x.test/{address}")], URL, "{address}");
     wrong(&[(URL, "https://x.test/")], URL, "no address");
-    wrong(&[(URL, "https://x.test/{ip}/{ipv6}")], URL, "either");
+    wrong(&[(URL, "https://x.test/{ipv6}"), (DELETE_URL, "https://x.test/{type}")], DELETE_URL, "{type}");
+    wrong(&[(URL, "https://x.test/{ipv6}"), (EXPECT, "{ip}")], EXPECT, "{ip}");
+    wrong(&[(URL, "https://x.test/{type}")], URL, "no address");
+    wrong(&[(URL, "/{ip}")], URL, "http://");
     wrong(&[(URL, url), (METHOD, "BREW")], METHOD, "PATCH");
     wrong(&[(URL, url), (METHOD, "GET"), (BODY, "x")], METHOD, "no body");
     wrong(&[(URL, url), (BODY, r#"{"a": {ip}}"#)], BODY, "no JSON");
-    wrong(&[(URL, url), (EXPECT, "fine")], EXPECT, "status, contains, json");
+    wrong(&[(URL, url), (EXPECT, "json success")], EXPECT, "pointer");
     wrong(&[(URL, url), (EXPECT, "contains {timestamp}")], EXPECT, "{timestamp}");
     wrong(&[(URL, url), (DELETE_METHOD, "GET")], DELETE_METHOD, "delete_url");
     wrong(&[(URL, url), (DELETE_URL, "x.test")], DELETE_URL, "http://");
@@ -157,7 +160,31 @@ fn mistakes_are_found_before_anything_is_called() {
     }
     let mut elsewhere = settings(&[(URL, url)]);
     elsewhere.endpoint = Some("http://127.0.0.1".into());
-    assert_eq!(elsewhere.open().map(|_| ()).unwrap_err().key, "endpoint");
+    assert_eq!(elsewhere.open().map(|_| ()).unwrap_err().key, URL);
+}
+
+#[test]
+fn an_endpoint_is_what_a_path_stands_behind() {
+    let told = "GET http://127.0.0.1:9/hook?a=192.0.2.1";
+    for url in ["/hook?a={ip}", "http://127.0.0.1:9/hook?a={ip}"] {
+        let mut with = settings(&[(URL, url)]);
+        with.endpoint = Some("http://127.0.0.1:9".into());
+        let job = Job { zone: Hostname::parse("home.test").unwrap(), hosts: vec![host("nas.home.test", "192.0.2.1")] };
+        let talk = with.open().unwrap().update(&job);
+        with.endpoint = Some(String::new());
+        let step = play::run(&with, talk, &[(told, (200, String::new()))], |_| ());
+        assert!(matches!(step, Step::Done(outcomes) if outcomes == [DONE]), "{url}");
+    }
+}
+
+#[test]
+fn a_call_about_one_family_may_tell_of_both() {
+    let body = r#"{"type": "{type}", "ip": "{ip}", "ipv4": "{ipv4}", "ipv6": "{ipv6}"}"#;
+    let mixed = settings(&[(URL, "https://x.test/"), (BODY, body)]);
+    let filled =
+        r#"POST https://x.test/ {"type": "AAAA", "ip": "2001:db8::2", "ipv4": "192.0.2.1", "ipv6": "2001:db8::2"}"#;
+    let later = host_after("nas.home.test", "192.0.2.1,2001:db8::1", "", "192.0.2.1,2001:db8::2");
+    assert_eq!(one(&mixed, later, &[(filled, (200, ""))]), DONE);
 }
 
 #[test]
