@@ -80,7 +80,7 @@ nicgate_tests::for_every_fake!(tell_of_all);
 
 #[test]
 fn every_kind_of_provider_is_held_to_this_or_has_a_reason() {
-    let kinds: BTreeSet<&str> = KINDS.iter().map(|kind| kind.word()).collect();
+    let kinds: BTreeSet<&str> = KINDS.iter().map(|kind| kind.word).collect();
     let subjects: BTreeSet<&str> = SUBJECTS.iter().map(|subject| subject.word).collect();
     let elsewhere: BTreeSet<&str> = ELSEWHERE.iter().map(|(word, _)| *word).collect();
     assert!(subjects.is_disjoint(&elsewhere), "not both: {subjects:?} {elsewhere:?}");
@@ -91,7 +91,7 @@ fn every_kind_of_provider_is_held_to_this_or_has_a_reason() {
 fn a_key_that_is_required_is_missed_by_name() {
     for kind in KINDS {
         let settings = nicgate::provider::ProviderSettings::new("some", *kind);
-        let required: Vec<&str> = kind.keys().iter().filter(|key| key.is_required).map(|key| key.name).collect();
+        let required: Vec<&str> = kind.keys.iter().filter(|key| key.is_required).map(|key| key.name).collect();
         match settings.open() {
             Ok(_) => assert_eq!(required, [""; 0], "{kind:?}"),
             Err(bad) => {

@@ -141,13 +141,13 @@ fn every_type_has_its_page_and_its_rows_and_every_key_is_explained() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let read = |name: &str| std::fs::read_to_string(root.join(name)).unwrap_or_default();
     let (readme, overview) = (read("README.md"), read("docs/providers.md"));
-    for kind in nicgate::provider::KINDS.iter().filter(|kind| kind.word() != "embedded") {
-        let word = kind.word();
+    for kind in nicgate::provider::KINDS.iter().filter(|kind| kind.word != "embedded") {
+        let word = kind.word;
         let row = readme.lines().find(|line| line.starts_with(&format!("| [`{word}`](docs/providers/{word}.md) |")));
         let row = row.unwrap_or_else(|| panic!("README.md has no row for {word}"));
         assert!(overview.contains(&format!("| `{word}` | [")), "docs/providers.md has no row for {word}");
         let page = read(&format!("docs/providers/{word}.md"));
-        for key in kind.keys() {
+        for key in kind.keys {
             let name = format!("`{}`", key.name);
             assert!(row.contains(&name), "README.md, {word}: {name} is missing");
             assert!(page.contains(&name), "docs/providers/{word}.md: {name} is missing");

@@ -58,7 +58,7 @@ impl Pusher {
             self.settings.endpoint = Some(value.to_owned());
             return;
         }
-        let key = self.settings.kind.keys().iter().find(|known| known.name == key).expect("a key of the kind");
+        let key = self.settings.kind.keys.iter().find(|known| known.name == key).expect("a key of the kind");
         let value = value.to_owned();
         let setting = if key.is_secret { Setting::Secret(Secret::new(value)) } else { Setting::Text(value) };
         self.settings.set(key.name, setting);

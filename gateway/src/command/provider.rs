@@ -38,7 +38,7 @@ struct KeyLine {
 }
 
 impl KindLine {
-    fn of(kind: &'static dyn Kind) -> Self {
+    fn of(kind: &'static Kind) -> Self {
         let key = |key: &crate::provider::Key| KeyLine {
             name: key.name,
             about: key.about,
@@ -52,13 +52,13 @@ impl KindLine {
             secret: key.is_secret,
             required: key.is_required,
         };
-        Self { r#type: kind.word(), about: kind.about(), keys: kind.keys().iter().map(key).collect() }
+        Self { r#type: kind.word, about: kind.about, keys: kind.keys.iter().map(key).collect() }
     }
 }
 
 /// All types, or one of them.
 fn list(wanted: Option<&str>, json: bool) -> u8 {
-    let kinds: Vec<KindLine> = KINDS.iter().map(|kind| KindLine::of(*kind)).collect();
+    let kinds: Vec<KindLine> = KINDS.iter().map(KindLine::of).collect();
     let chosen: Vec<KindLine> = match wanted {
         None => kinds,
         Some(word) => kinds.into_iter().filter(|kind| kind.r#type == word).collect(),

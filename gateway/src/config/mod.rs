@@ -88,7 +88,7 @@ impl Settings {
     /// Whether a provider is the embedded name server.
     #[must_use]
     pub fn is_embedded(&self, provider: &str) -> bool {
-        self.providers.iter().any(|settings| &*settings.name == provider && settings.kind.word() == "embedded")
+        self.providers.iter().any(|settings| &*settings.name == provider && settings.kind.word == "embedded")
     }
 
     /// What of `[server]` and `[dns]` differs in `newer` and counts only from the next start on.

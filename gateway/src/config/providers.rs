@@ -77,7 +77,7 @@ pub(super) fn read_providers(sections: Vec<Section<'_>>, has_dns: bool) -> Provi
         let name = section.take_parsed("name", provider_name);
         section.require("name", "\"main\"");
         let kind = take_kind(&mut section);
-        let is_embedded = kind.as_ref().is_some_and(|kind| kind.value.word() == EMBEDDED);
+        let is_embedded = kind.as_ref().is_some_and(|kind| kind.value.word == EMBEDDED);
         if let (true, false, Some(kind)) = (is_embedded, has_dns, &kind) {
             let hint = "add [dns] with listen = [\"[::]:53\"]";
             reading.missing(Some(&kind.span), "type is \"embedded\", and there is no [dns]", hint);
@@ -102,12 +102,12 @@ pub(super) fn read_providers(sections: Vec<Section<'_>>, has_dns: bool) -> Provi
 }
 
 /// The kind after `type =`.
-fn take_kind(section: &mut Section<'_>) -> Option<At<&'static dyn Kind>> {
-    let words = || KINDS.iter().map(|kind| kind.word());
+fn take_kind(section: &mut Section<'_>) -> Option<At<&'static Kind>> {
+    let words = || KINDS.iter().map(|kind| kind.word);
     section.require("type", &quote(EMBEDDED));
     let written = section.take_text("type")?;
-    if let Some(kind) = KINDS.iter().find(|kind| kind.word() == written.value) {
-        return Some(At { value: *kind, span: written.span });
+    if let Some(kind) = KINDS.iter().find(|kind| kind.word == written.value) {
+        return Some(At { value: kind, span: written.span });
     }
     let other = OTHER_NAMES.iter().find(|(name, _)| name.eq_ignore_ascii_case(written.value)).map(|(_, word)| *word);
     let hint = match other.or_else(|| nearest(written.value, words())) {
@@ -118,7 +118,7 @@ fn take_kind(section: &mut Section<'_>) -> Option<At<&'static dyn Kind>> {
     None
 }
 
-fn read_settings(mut section: Section<'_>, name: &str, kind: &'static dyn Kind) -> ProviderSettings {
+fn read_settings(mut section: Section<'_>, name: &str, kind: &'static Kind) -> ProviderSettings {
     let reading = section.reading;
     let mut settings = ProviderSettings::new(name, kind);
     settings.endpoint = section.take_parsed("endpoint", url).map(|at| at.value);
@@ -130,7 +130,7 @@ fn read_settings(mut section: Section<'_>, name: &str, kind: &'static dyn Kind) 
     let mut spans: Vec<(&str, Span)> =
         section.value_span("endpoint").map(|span| ("endpoint", span)).into_iter().collect();
     let mut is_complete = true;
-    for key in kind.keys() {
+    for key in kind.keys {
         let found = take_key(&mut section, key, &mut settings);
         let is_written = section.has(key.name) || key.is_secret && is_elsewhere(&section, key);
         if key.is_required && !is_written {
@@ -141,14 +141,14 @@ fn read_settings(mut section: Section<'_>, name: &str, kind: &'static dyn Kind) 
                 Shape::Flag => format!("{} = true", key.name),
                 Shape::Headers => format!("{} = {{ Name = \"value\" }}", key.name),
             };
-            let found = format!("provider of type \"{}\" has no {}", kind.word(), key.name);
+            let found = format!("provider of type \"{}\" has no {}", kind.word, key.name);
             reading.missing(section.span(), found, format!("write {example}"));
         }
         is_complete &= found.is_some() || !is_written && !key.is_required;
         spans.extend(found.map(|span| (key.name, span)));
     }
     if is_complete {
-        match kind.open(&settings) {
+        match (kind.open)(&settings) {
             Ok(provider) if settings.drift.is_some() => warn_of_blindness(&section, &*provider),
             Ok(_) => {}
             Err(bad) => match spans.into_iter().find(|(key, _)| *key == bad.key) {
@@ -261,37 +261,24 @@ mod tests {
     use super::*;
     use crate::provider::BadSetting;
 
-    /// A kind with a key of every shape, which takes no answer but 42.
-    struct Every;
-
-    impl Kind for Every {
-        fn word(&self) -> &'static str {
-            "every"
-        }
-
-        fn about(&self) -> &'static str {
-            "Every shape there is."
-        }
-
-        fn keys(&self) -> &'static [Key] {
-            const fn key(name: &'static str, shape: Shape, is_secret: bool) -> Key {
-                Key { name, about: "A key.", is_secret, is_required: false, shape }
-            }
-            const KEYS: &[Key] = &[
-                key("answer", Shape::Number, false),
-                key("fast", Shape::Flag, false),
-                key("headers", Shape::Headers, true),
-                key("hook", Shape::Url, true),
-                key("page", Shape::Url, false),
-                key("word", Shape::Text, false),
-            ];
-            KEYS
-        }
-
-        fn open(&self, _settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
-            Err(BadSetting { key: "answer", why: "write 42".to_owned() })
-        }
+    const fn key(name: &'static str, shape: Shape, is_secret: bool) -> Key {
+        Key { name, about: "A key.", is_secret, is_required: false, shape }
     }
+
+    /// A kind with a key of every shape, which takes no answer but 42.
+    static EVERY: Kind = Kind {
+        word: "every",
+        about: "Every shape there is.",
+        keys: &[
+            key("answer", Shape::Number, false),
+            key("fast", Shape::Flag, false),
+            key("headers", Shape::Headers, true),
+            key("hook", Shape::Url, true),
+            key("page", Shape::Url, false),
+            key("word", Shape::Text, false),
+        ],
+        open: |_| Err(BadSetting { key: "answer", why: "write 42".to_owned() }),
+    };
 
     /// What is said about the keys of such a provider.
     fn said(keys: &str) -> Vec<String> {
@@ -299,7 +286,7 @@ mod tests {
         let reading = Reading::new(Source::new(Path::new("g.toml"), &text), Path::new(""), &|_| None);
         let table = file::parse(&reading);
         for section in Section::root(&reading, table.get_ref()).take_sections("provider", "[[provider]]") {
-            read_settings(section, "p", &Every);
+            read_settings(section, "p", &EVERY);
         }
         drop(table);
         let (mistakes, _) = reading.finish();

@@ -44,31 +44,13 @@ const KEYS: &[Key] = &[
 ];
 
 /// Its entry in the list of kinds.
-pub const KIND: AliDns = AliDns;
+pub const KIND: Kind = Kind { word: "alidns", about: "Alibaba Cloud DNS.", keys: KEYS, open };
 
-/// The kind.
-#[derive(Clone, Copy, Debug)]
-pub struct AliDns;
-
-impl Kind for AliDns {
-    fn word(&self) -> &'static str {
-        "alidns"
-    }
-
-    fn about(&self) -> &'static str {
-        "Alibaba Cloud DNS."
-    }
-
-    fn keys(&self) -> &'static [Key] {
-        KEYS
-    }
-
-    fn open(&self, settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
-        Ok(Zoned::provider(Account {
-            keys: Keys::of(settings, ACCESS_KEY_ID, ACCESS_KEY_SECRET, SECURITY_TOKEN)?,
-            site: Site::of(base_url(settings, DEFAULT_ENDPOINT)?),
-        }))
-    }
+fn open(settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
+    Ok(Zoned::provider(Account {
+        keys: Keys::of(settings, ACCESS_KEY_ID, ACCESS_KEY_SECRET, SECURITY_TOKEN)?,
+        site: Site::of(base_url(settings, DEFAULT_ENDPOINT)?),
+    }))
 }
 
 struct Account {

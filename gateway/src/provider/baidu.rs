@@ -39,31 +39,13 @@ const KEYS: &[Key] = &[
 ];
 
 /// Its entry in the list of kinds.
-pub const KIND: Baidu = Baidu;
+pub const KIND: Kind = Kind { word: "baidu", about: "Baidu AI Cloud DNS.", keys: KEYS, open };
 
-/// The kind.
-#[derive(Clone, Copy, Debug)]
-pub struct Baidu;
-
-impl Kind for Baidu {
-    fn word(&self) -> &'static str {
-        "baidu"
-    }
-
-    fn about(&self) -> &'static str {
-        "Baidu AI Cloud DNS."
-    }
-
-    fn keys(&self) -> &'static [Key] {
-        KEYS
-    }
-
-    fn open(&self, settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
-        Ok(Zoned::provider(Account {
-            keys: Keys::of(settings, ACCESS_KEY_ID, SECRET_ACCESS_KEY, SESSION_TOKEN)?,
-            site: Site::of(base_url(settings, DEFAULT_ENDPOINT)?),
-        }))
-    }
+fn open(settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
+    Ok(Zoned::provider(Account {
+        keys: Keys::of(settings, ACCESS_KEY_ID, SECRET_ACCESS_KEY, SESSION_TOKEN)?,
+        site: Site::of(base_url(settings, DEFAULT_ENDPOINT)?),
+    }))
 }
 
 struct Account {

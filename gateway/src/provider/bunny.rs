@@ -42,31 +42,13 @@ const ACCESS_KEY: &str = "access_key";
 const KEYS: &[Key] = &[Key::secret(ACCESS_KEY, "The account's API key.")];
 
 /// Its entry in the list of kinds.
-pub const KIND: Bunny = Bunny;
+pub const KIND: Kind = Kind { word: "bunny", about: "bunny.net DNS.", keys: KEYS, open };
 
-/// The kind.
-#[derive(Clone, Copy, Debug)]
-pub struct Bunny;
-
-impl Kind for Bunny {
-    fn word(&self) -> &'static str {
-        "bunny"
-    }
-
-    fn about(&self) -> &'static str {
-        "bunny.net DNS."
-    }
-
-    fn keys(&self) -> &'static [Key] {
-        KEYS
-    }
-
-    fn open(&self, settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
-        Ok(Zoned::provider(Account {
-            base: base_url(settings, DEFAULT_ENDPOINT)?,
-            key: secret_header(ACCESS_KEY, settings.credential(ACCESS_KEY)?)?,
-        }))
-    }
+fn open(settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
+    Ok(Zoned::provider(Account {
+        base: base_url(settings, DEFAULT_ENDPOINT)?,
+        key: secret_header(ACCESS_KEY, settings.credential(ACCESS_KEY)?)?,
+    }))
 }
 
 struct Account {

@@ -52,42 +52,24 @@ const KEYS: &[Key] = &[
 ];
 
 /// Its entry in the list of kinds.
-pub const KIND: Cloudflare = Cloudflare;
+pub const KIND: Kind = Kind { word: "cloudflare", about: "Cloudflare DNS, by its API.", keys: KEYS, open };
 
-/// The kind.
-#[derive(Clone, Copy, Debug)]
-pub struct Cloudflare;
-
-impl Kind for Cloudflare {
-    fn word(&self) -> &'static str {
-        "cloudflare"
+fn open(settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
+    let bad = |key, why: &str| BadSetting { key, why: why.to_owned() };
+    let authorization = secret_header(API_TOKEN, &format!("Bearer {}", settings.credential(API_TOKEN)?))?;
+    let zone_id = settings.text(ZONE_ID).map(str::trim);
+    if zone_id.is_some_and(|id| !is_id(id)) {
+        return Err(bad(ZONE_ID, "an id is 32 hexadecimal digits; the zone's name belongs into [[zone]]"));
     }
-
-    fn about(&self) -> &'static str {
-        "Cloudflare DNS, by its API."
+    if settings.ttl.is_some_and(|ttl| ttl != AUTOMATIC_TTL && !(30..=86400).contains(&ttl)) {
+        return Err(bad("ttl", "Cloudflare takes 60 to 86400 seconds (Enterprise zones from 30), or 1: automatic"));
     }
-
-    fn keys(&self) -> &'static [Key] {
-        KEYS
-    }
-
-    fn open(&self, settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
-        let bad = |key, why: &str| BadSetting { key, why: why.to_owned() };
-        let authorization = secret_header(API_TOKEN, &format!("Bearer {}", settings.credential(API_TOKEN)?))?;
-        let zone_id = settings.text(ZONE_ID).map(str::trim);
-        if zone_id.is_some_and(|id| !is_id(id)) {
-            return Err(bad(ZONE_ID, "an id is 32 hexadecimal digits; the zone's name belongs into [[zone]]"));
-        }
-        if settings.ttl.is_some_and(|ttl| ttl != AUTOMATIC_TTL && !(30..=86400).contains(&ttl)) {
-            return Err(bad("ttl", "Cloudflare takes 60 to 86400 seconds (Enterprise zones from 30), or 1: automatic"));
-        }
-        Ok(Zoned::provider(Account {
-            base: base_url(settings, DEFAULT_ENDPOINT)?,
-            authorization,
-            zone_id: zone_id.map(Into::into),
-            proxied: settings.flag(PROXIED),
-        }))
-    }
+    Ok(Zoned::provider(Account {
+        base: base_url(settings, DEFAULT_ENDPOINT)?,
+        authorization,
+        zone_id: zone_id.map(Into::into),
+        proxied: settings.flag(PROXIED),
+    }))
 }
 
 /// One token and what belongs to it.

@@ -38,31 +38,13 @@ const TOKEN: &str = "token";
 const KEYS: &[Key] = &[Key::secret(TOKEN, "An API token; a policy may bound it to the domain's A and AAAA records.")];
 
 /// Its entry in the list of kinds.
-pub const KIND: Desec = Desec;
+pub const KIND: Kind = Kind { word: "desec", about: "deSEC, by its API.", keys: KEYS, open };
 
-/// The kind.
-#[derive(Clone, Copy, Debug)]
-pub struct Desec;
-
-impl Kind for Desec {
-    fn word(&self) -> &'static str {
-        "desec"
-    }
-
-    fn about(&self) -> &'static str {
-        "deSEC, by its API."
-    }
-
-    fn keys(&self) -> &'static [Key] {
-        KEYS
-    }
-
-    fn open(&self, settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
-        Ok(Zoned::provider(Account {
-            base: base_url(settings, DEFAULT_ENDPOINT)?,
-            authorization: secret_header(TOKEN, &format!("Token {}", settings.credential(TOKEN)?))?,
-        }))
-    }
+fn open(settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
+    Ok(Zoned::provider(Account {
+        base: base_url(settings, DEFAULT_ENDPOINT)?,
+        authorization: secret_header(TOKEN, &format!("Token {}", settings.credential(TOKEN)?))?,
+    }))
 }
 
 struct Account {

@@ -26,31 +26,13 @@ const KEYS: &[Key] =
     &[Key::secret(TOKEN, "A personal access token with the scopes domain:read, :create, :update and :delete.")];
 
 /// Its entry in the list of kinds.
-pub const KIND: DigitalOcean = DigitalOcean;
+pub const KIND: Kind = Kind { word: "digitalocean", about: "DigitalOcean DNS, by its API.", keys: KEYS, open };
 
-/// The kind.
-#[derive(Clone, Copy, Debug)]
-pub struct DigitalOcean;
-
-impl Kind for DigitalOcean {
-    fn word(&self) -> &'static str {
-        "digitalocean"
-    }
-
-    fn about(&self) -> &'static str {
-        "DigitalOcean DNS, by its API."
-    }
-
-    fn keys(&self) -> &'static [Key] {
-        KEYS
-    }
-
-    fn open(&self, settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
-        Ok(Zoned::provider(Account {
-            base: base_url(settings, DEFAULT_ENDPOINT)?,
-            authorization: secret_header(TOKEN, &format!("Bearer {}", settings.credential(TOKEN)?))?,
-        }))
-    }
+fn open(settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
+    Ok(Zoned::provider(Account {
+        base: base_url(settings, DEFAULT_ENDPOINT)?,
+        authorization: secret_header(TOKEN, &format!("Bearer {}", settings.credential(TOKEN)?))?,
+    }))
 }
 
 struct Account {

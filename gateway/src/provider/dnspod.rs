@@ -42,31 +42,13 @@ const KEYS: &[Key] = &[
 ];
 
 /// Its entry in the list of kinds.
-pub const KIND: DnsPod = DnsPod;
+pub const KIND: Kind = Kind { word: "dnspod", about: "DNSPod, by the API of Tencent Cloud.", keys: KEYS, open };
 
-/// The kind.
-#[derive(Clone, Copy, Debug)]
-pub struct DnsPod;
-
-impl Kind for DnsPod {
-    fn word(&self) -> &'static str {
-        "dnspod"
-    }
-
-    fn about(&self) -> &'static str {
-        "DNSPod, by the API of Tencent Cloud."
-    }
-
-    fn keys(&self) -> &'static [Key] {
-        KEYS
-    }
-
-    fn open(&self, settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
-        Ok(Zoned::provider(Account {
-            keys: Keys::of(settings, SECRET_ID, SECRET_KEY, TOKEN)?,
-            site: Site::of(base_url(settings, DEFAULT_ENDPOINT)?),
-        }))
-    }
+fn open(settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
+    Ok(Zoned::provider(Account {
+        keys: Keys::of(settings, SECRET_ID, SECRET_KEY, TOKEN)?,
+        site: Site::of(base_url(settings, DEFAULT_ENDPOINT)?),
+    }))
 }
 
 struct Account {

@@ -32,32 +32,14 @@ const TOKEN: &str = "token";
 const KEYS: &[Key] = &[Key::secret(TOKEN, "The account's token, from the page after the login.")];
 
 /// Its entry in the list of kinds.
-pub const KIND: DuckDns = DuckDns;
+pub const KIND: Kind = Kind { word: "duckdns", about: "DuckDNS, by its update URL.", keys: KEYS, open };
 
-/// The kind.
-#[derive(Clone, Copy, Debug)]
-pub struct DuckDns;
-
-impl Kind for DuckDns {
-    fn word(&self) -> &'static str {
-        "duckdns"
-    }
-
-    fn about(&self) -> &'static str {
-        "DuckDNS, by its update URL."
-    }
-
-    fn keys(&self) -> &'static [Key] {
-        KEYS
-    }
-
-    fn open(&self, settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
-        Ok(Told::provider(Account {
-            base: base_url_before("/update", settings, DEFAULT_ENDPOINT)?,
-            is_elsewhere: settings.endpoint.is_some(),
-            token: Secret::new(settings.credential(TOKEN)?.to_owned()),
-        }))
-    }
+fn open(settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
+    Ok(Told::provider(Account {
+        base: base_url_before("/update", settings, DEFAULT_ENDPOINT)?,
+        is_elsewhere: settings.endpoint.is_some(),
+        token: Secret::new(settings.credential(TOKEN)?.to_owned()),
+    }))
 }
 
 struct Account {

@@ -57,28 +57,11 @@ const KEYS: &[Key] = &[
 ];
 
 /// Its entry in the list of kinds.
-pub const KIND: Dyndns2 = Dyndns2;
+pub const KIND: Kind =
+    Kind { word: "dyndns2", about: "Any server that speaks dyndns2, another gateway included.", keys: KEYS, open };
 
-/// The kind.
-#[derive(Clone, Copy, Debug)]
-pub struct Dyndns2;
-
-impl Kind for Dyndns2 {
-    fn word(&self) -> &'static str {
-        "dyndns2"
-    }
-
-    fn about(&self) -> &'static str {
-        "Any server that speaks dyndns2, another gateway included."
-    }
-
-    fn keys(&self) -> &'static [Key] {
-        KEYS
-    }
-
-    fn open(&self, settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
-        Ok(Told::provider(Server::new(settings)?))
-    }
+fn open(settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
+    Ok(Told::provider(Server::new(settings)?))
 }
 
 struct Server {

@@ -45,31 +45,13 @@ const API_KEY: &str = "api_key";
 const KEYS: &[Key] = &[Key::secret(API_KEY, "The API key, from the control panel under API Credentials.")];
 
 /// Its entry in the list of kinds.
-pub const KIND: Dynu = Dynu;
+pub const KIND: Kind = Kind { word: "dynu", about: "Dynu, by its API.", keys: KEYS, open };
 
-/// The kind.
-#[derive(Clone, Copy, Debug)]
-pub struct Dynu;
-
-impl Kind for Dynu {
-    fn word(&self) -> &'static str {
-        "dynu"
-    }
-
-    fn about(&self) -> &'static str {
-        "Dynu, by its API."
-    }
-
-    fn keys(&self) -> &'static [Key] {
-        KEYS
-    }
-
-    fn open(&self, settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
-        Ok(TwoPlaces::provider(Account {
-            base: base_url(settings, DEFAULT_ENDPOINT)?,
-            key: secret_header(API_KEY, settings.credential(API_KEY)?)?,
-        }))
-    }
+fn open(settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
+    Ok(TwoPlaces::provider(Account {
+        base: base_url(settings, DEFAULT_ENDPOINT)?,
+        key: secret_header(API_KEY, settings.credential(API_KEY)?)?,
+    }))
 }
 
 #[derive(Clone)]

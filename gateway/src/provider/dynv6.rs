@@ -31,31 +31,13 @@ const TOKEN: &str = "token";
 const KEYS: &[Key] = &[Key::secret(TOKEN, "An HTTP token, from Keys in the account's settings.")];
 
 /// Its entry in the list of kinds.
-pub const KIND: Dynv6 = Dynv6;
+pub const KIND: Kind = Kind { word: "dynv6", about: "dynv6, by its API.", keys: KEYS, open };
 
-/// The kind.
-#[derive(Clone, Copy, Debug)]
-pub struct Dynv6;
-
-impl Kind for Dynv6 {
-    fn word(&self) -> &'static str {
-        "dynv6"
-    }
-
-    fn about(&self) -> &'static str {
-        "dynv6, by its API."
-    }
-
-    fn keys(&self) -> &'static [Key] {
-        KEYS
-    }
-
-    fn open(&self, settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
-        Ok(TwoPlaces::provider(Account {
-            base: base_url(settings, DEFAULT_ENDPOINT)?,
-            authorization: secret_header(TOKEN, &format!("Bearer {}", settings.credential(TOKEN)?))?,
-        }))
-    }
+fn open(settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
+    Ok(TwoPlaces::provider(Account {
+        base: base_url(settings, DEFAULT_ENDPOINT)?,
+        authorization: secret_header(TOKEN, &format!("Bearer {}", settings.credential(TOKEN)?))?,
+    }))
 }
 
 #[derive(Clone)]

@@ -4,38 +4,23 @@ use std::sync::Arc;
 
 use nicgate_logic::policy::DEFAULT_TTL;
 
-use super::{BadSetting, Budget, Heard, Job, Key, Kind, Moment, Outcome, Provider, ProviderSettings, Step, Talk};
+use super::{BadSetting, Budget, Heard, Job, Kind, Moment, Outcome, Provider, ProviderSettings, Step, Talk};
 
 /// Its entry in the list of kinds.
-pub const KIND: Embedded = Embedded;
+pub const KIND: Kind =
+    Kind { word: "embedded", about: "The gateway's own name server answers for the zone.", keys: &[], open };
 
-/// The kind, and at once the provider: there is nothing to set.
-#[derive(Clone, Copy, Debug)]
-pub struct Embedded;
-
-impl Kind for Embedded {
-    fn word(&self) -> &'static str {
-        "embedded"
-    }
-
-    fn about(&self) -> &'static str {
-        "The gateway's own name server answers for the zone."
-    }
-
-    fn keys(&self) -> &'static [Key] {
-        &[]
-    }
-
-    fn open(&self, settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
-        match settings.endpoint {
-            Some(_) => Err(BadSetting {
-                key: "endpoint",
-                why: "the embedded name server has none; its sockets stand in [dns]".into(),
-            }),
-            None => Ok(Arc::new(Self)),
-        }
+fn open(settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
+    match settings.endpoint {
+        Some(_) => Err(BadSetting {
+            key: "endpoint",
+            why: "the embedded name server has none; its sockets stand in [dns]".into(),
+        }),
+        None => Ok(Arc::new(Embedded)),
     }
 }
+
+struct Embedded;
 
 impl Provider for Embedded {
     fn update(&self, job: &Job) -> Box<dyn Talk + Send> {

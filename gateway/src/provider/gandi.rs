@@ -30,31 +30,13 @@ const KEYS: &[Key] =
     &[Key::secret(TOKEN, "A personal access token with the right to manage the domain's technical configuration.")];
 
 /// Its entry in the list of kinds.
-pub const KIND: Gandi = Gandi;
+pub const KIND: Kind = Kind { word: "gandi", about: "Gandi LiveDNS.", keys: KEYS, open };
 
-/// The kind.
-#[derive(Clone, Copy, Debug)]
-pub struct Gandi;
-
-impl Kind for Gandi {
-    fn word(&self) -> &'static str {
-        "gandi"
-    }
-
-    fn about(&self) -> &'static str {
-        "Gandi LiveDNS."
-    }
-
-    fn keys(&self) -> &'static [Key] {
-        KEYS
-    }
-
-    fn open(&self, settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
-        Ok(Zoned::provider(Account {
-            base: base_url(settings, DEFAULT_ENDPOINT)?,
-            authorization: secret_header(TOKEN, &format!("Bearer {}", settings.credential(TOKEN)?))?,
-        }))
-    }
+fn open(settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
+    Ok(Zoned::provider(Account {
+        base: base_url(settings, DEFAULT_ENDPOINT)?,
+        authorization: secret_header(TOKEN, &format!("Bearer {}", settings.credential(TOKEN)?))?,
+    }))
 }
 
 struct Account {

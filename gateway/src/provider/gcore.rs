@@ -32,31 +32,13 @@ const API_TOKEN: &str = "api_token";
 const KEYS: &[Key] = &[Key::secret(API_TOKEN, "A permanent API token of a user who may edit DNS zones.")];
 
 /// Its entry in the list of kinds.
-pub const KIND: Gcore = Gcore;
+pub const KIND: Kind = Kind { word: "gcore", about: "Gcore Managed DNS.", keys: KEYS, open };
 
-/// The kind.
-#[derive(Clone, Copy, Debug)]
-pub struct Gcore;
-
-impl Kind for Gcore {
-    fn word(&self) -> &'static str {
-        "gcore"
-    }
-
-    fn about(&self) -> &'static str {
-        "Gcore Managed DNS."
-    }
-
-    fn keys(&self) -> &'static [Key] {
-        KEYS
-    }
-
-    fn open(&self, settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
-        Ok(Zoned::provider(Account {
-            base: base_url(settings, DEFAULT_ENDPOINT)?,
-            authorization: secret_header(API_TOKEN, &format!("APIKey {}", settings.credential(API_TOKEN)?))?,
-        }))
-    }
+fn open(settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
+    Ok(Zoned::provider(Account {
+        base: base_url(settings, DEFAULT_ENDPOINT)?,
+        authorization: secret_header(API_TOKEN, &format!("APIKey {}", settings.credential(API_TOKEN)?))?,
+    }))
 }
 
 struct Account {

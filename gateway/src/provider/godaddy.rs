@@ -33,32 +33,15 @@ const KEYS: &[Key] = &[
 ];
 
 /// Its entry in the list of kinds.
-pub const KIND: GoDaddy = GoDaddy;
+pub const KIND: Kind =
+    Kind { word: "godaddy", about: "GoDaddy, by its API; not for small accounts.", keys: KEYS, open };
 
-/// The kind.
-#[derive(Clone, Copy, Debug)]
-pub struct GoDaddy;
-
-impl Kind for GoDaddy {
-    fn word(&self) -> &'static str {
-        "godaddy"
-    }
-
-    fn about(&self) -> &'static str {
-        "GoDaddy, by its API; not for small accounts."
-    }
-
-    fn keys(&self) -> &'static [Key] {
-        KEYS
-    }
-
-    fn open(&self, settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
-        let (key, secret) = (settings.credential(API_KEY)?, settings.credential(API_SECRET)?);
-        Ok(Zoned::provider(Account {
-            base: base_url(settings, DEFAULT_ENDPOINT)?,
-            authorization: secret_header(API_SECRET, &format!("sso-key {key}:{secret}"))?,
-        }))
-    }
+fn open(settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
+    let (key, secret) = (settings.credential(API_KEY)?, settings.credential(API_SECRET)?);
+    Ok(Zoned::provider(Account {
+        base: base_url(settings, DEFAULT_ENDPOINT)?,
+        authorization: secret_header(API_SECRET, &format!("sso-key {key}:{secret}"))?,
+    }))
 }
 
 struct Account {

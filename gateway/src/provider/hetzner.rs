@@ -36,31 +36,13 @@ const KEYS: &[Key] =
     &[Key::secret(TOKEN, "An API token of the project that holds the zone, with read and write rights.")];
 
 /// Its entry in the list of kinds.
-pub const KIND: Hetzner = Hetzner;
+pub const KIND: Kind = Kind { word: "hetzner", about: "Hetzner DNS, by the Cloud API.", keys: KEYS, open };
 
-/// The kind.
-#[derive(Clone, Copy, Debug)]
-pub struct Hetzner;
-
-impl Kind for Hetzner {
-    fn word(&self) -> &'static str {
-        "hetzner"
-    }
-
-    fn about(&self) -> &'static str {
-        "Hetzner DNS, by the Cloud API."
-    }
-
-    fn keys(&self) -> &'static [Key] {
-        KEYS
-    }
-
-    fn open(&self, settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
-        Ok(Zoned::provider(Project {
-            base: base_url(settings, DEFAULT_ENDPOINT)?,
-            authorization: secret_header(TOKEN, &format!("Bearer {}", settings.credential(TOKEN)?))?,
-        }))
-    }
+fn open(settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
+    Ok(Zoned::provider(Project {
+        base: base_url(settings, DEFAULT_ENDPOINT)?,
+        authorization: secret_header(TOKEN, &format!("Bearer {}", settings.credential(TOKEN)?))?,
+    }))
 }
 
 struct Project {

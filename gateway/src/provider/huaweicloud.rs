@@ -42,37 +42,19 @@ const KEYS: &[Key] = &[
 ];
 
 /// Its entry in the list of kinds.
-pub const KIND: HuaweiCloud = HuaweiCloud;
+pub const KIND: Kind = Kind { word: "huaweicloud", about: "Huawei Cloud DNS, public zones.", keys: KEYS, open };
 
-/// The kind.
-#[derive(Clone, Copy, Debug)]
-pub struct HuaweiCloud;
-
-impl Kind for HuaweiCloud {
-    fn word(&self) -> &'static str {
-        "huaweicloud"
+fn open(settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
+    let keys = Keys::of(settings, ACCESS_KEY, SECRET_KEY, SECURITY_TOKEN)?;
+    let region = settings.credential(REGION)?;
+    if !region.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-') {
+        let why = "write a region's id, for instance \"cn-north-4\"".to_owned();
+        return Err(BadSetting { key: REGION, why });
     }
-
-    fn about(&self) -> &'static str {
-        "Huawei Cloud DNS, public zones."
-    }
-
-    fn keys(&self) -> &'static [Key] {
-        KEYS
-    }
-
-    fn open(&self, settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
-        let keys = Keys::of(settings, ACCESS_KEY, SECRET_KEY, SECURITY_TOKEN)?;
-        let region = settings.credential(REGION)?;
-        if !region.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-') {
-            let why = "write a region's id, for instance \"cn-north-4\"".to_owned();
-            return Err(BadSetting { key: REGION, why });
-        }
-        // The European site has a domain of its own.
-        let site = if region.starts_with("eu-") { "eu" } else { "com" };
-        let base = base_url(settings, &format!("https://dns.{region}.myhuaweicloud.{site}"))?;
-        Ok(Zoned::provider(Account { keys, site: Site::of(base) }))
-    }
+    // The European site has a domain of its own.
+    let site = if region.starts_with("eu-") { "eu" } else { "com" };
+    let base = base_url(settings, &format!("https://dns.{region}.myhuaweicloud.{site}"))?;
+    Ok(Zoned::provider(Account { keys, site: Site::of(base) }))
 }
 
 struct Account {

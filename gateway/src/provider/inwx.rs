@@ -43,41 +43,23 @@ const KEYS: &[Key] = &[
 ];
 
 /// Its entry in the list of kinds.
-pub const KIND: Inwx = Inwx;
+pub const KIND: Kind = Kind { word: "inwx", about: "INWX, by its API (DomRobot).", keys: KEYS, open };
 
-/// The kind.
-#[derive(Clone, Copy, Debug)]
-pub struct Inwx;
-
-impl Kind for Inwx {
-    fn word(&self) -> &'static str {
-        "inwx"
-    }
-
-    fn about(&self) -> &'static str {
-        "INWX, by its API (DomRobot)."
-    }
-
-    fn keys(&self) -> &'static [Key] {
-        KEYS
-    }
-
-    fn open(&self, settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
-        let shared_secret = match settings.secret(SHARED_SECRET) {
-            Some(secret) => Some(Secret::new(base32(secret.expose()).ok_or_else(|| {
-                let why = "write the letters A to Z and digits 2 to 7 that INWX showed with the QR code".to_owned();
-                BadSetting { key: SHARED_SECRET, why }
-            })?)),
-            None => None,
-        };
-        Ok(Zoned::provider(Account {
-            url: format!("{}/", base_url(settings, DEFAULT_ENDPOINT)?),
-            username: settings.credential(USERNAME)?.to_owned(),
-            password: Secret::new(password(settings)?.to_owned()),
-            shared_secret,
-            last_step: AtomicU64::new(0),
-        }))
-    }
+fn open(settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
+    let shared_secret = match settings.secret(SHARED_SECRET) {
+        Some(secret) => Some(Secret::new(base32(secret.expose()).ok_or_else(|| {
+            let why = "write the letters A to Z and digits 2 to 7 that INWX showed with the QR code".to_owned();
+            BadSetting { key: SHARED_SECRET, why }
+        })?)),
+        None => None,
+    };
+    Ok(Zoned::provider(Account {
+        url: format!("{}/", base_url(settings, DEFAULT_ENDPOINT)?),
+        username: settings.credential(USERNAME)?.to_owned(),
+        password: Secret::new(password(settings)?.to_owned()),
+        shared_secret,
+        last_step: AtomicU64::new(0),
+    }))
 }
 
 /// Unlike other credentials it may hold blanks and letters of any kind.

@@ -26,33 +26,15 @@ const KEYS: &[Key] =
     &[Key::secret(API_KEY, "The API key: public prefix and secret, with a dot between them (prefix.secret).")];
 
 /// Its entry in the list of kinds.
-pub const KIND: Ionos = Ionos;
+pub const KIND: Kind = Kind { word: "ionos", about: "IONOS, DNS of hosted domains.", keys: KEYS, open };
 
-/// The kind.
-#[derive(Clone, Copy, Debug)]
-pub struct Ionos;
-
-impl Kind for Ionos {
-    fn word(&self) -> &'static str {
-        "ionos"
+fn open(settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
+    let key = settings.credential(API_KEY)?;
+    if !key.split_once('.').is_some_and(|(prefix, secret)| !prefix.is_empty() && !secret.is_empty()) {
+        let why = "write the public prefix, a dot and the secret, as in \"prefix.secret\"".to_owned();
+        return Err(BadSetting { key: API_KEY, why });
     }
-
-    fn about(&self) -> &'static str {
-        "IONOS, DNS of hosted domains."
-    }
-
-    fn keys(&self) -> &'static [Key] {
-        KEYS
-    }
-
-    fn open(&self, settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
-        let key = settings.credential(API_KEY)?;
-        if !key.split_once('.').is_some_and(|(prefix, secret)| !prefix.is_empty() && !secret.is_empty()) {
-            let why = "write the public prefix, a dot and the secret, as in \"prefix.secret\"".to_owned();
-            return Err(BadSetting { key: API_KEY, why });
-        }
-        Ok(Zoned::provider(Account { base: base_url(settings, DEFAULT_ENDPOINT)?, key: secret_header(API_KEY, key)? }))
-    }
+    Ok(Zoned::provider(Account { base: base_url(settings, DEFAULT_ENDPOINT)?, key: secret_header(API_KEY, key)? }))
 }
 
 struct Account {

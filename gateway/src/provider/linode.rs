@@ -37,31 +37,13 @@ const TOKEN: &str = "token";
 const KEYS: &[Key] = &[Key::secret(TOKEN, "A personal access token with the scope Domains: Read/Write.")];
 
 /// Its entry in the list of kinds.
-pub const KIND: Linode = Linode;
+pub const KIND: Kind = Kind { word: "linode", about: "Linode (Akamai) DNS Manager.", keys: KEYS, open };
 
-/// The kind.
-#[derive(Clone, Copy, Debug)]
-pub struct Linode;
-
-impl Kind for Linode {
-    fn word(&self) -> &'static str {
-        "linode"
-    }
-
-    fn about(&self) -> &'static str {
-        "Linode (Akamai) DNS Manager."
-    }
-
-    fn keys(&self) -> &'static [Key] {
-        KEYS
-    }
-
-    fn open(&self, settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
-        Ok(Zoned::provider(Account {
-            base: base_url(settings, DEFAULT_ENDPOINT)?,
-            authorization: secret_header(TOKEN, &format!("Bearer {}", settings.credential(TOKEN)?))?,
-        }))
-    }
+fn open(settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
+    Ok(Zoned::provider(Account {
+        base: base_url(settings, DEFAULT_ENDPOINT)?,
+        authorization: secret_header(TOKEN, &format!("Bearer {}", settings.credential(TOKEN)?))?,
+    }))
 }
 
 struct Account {

@@ -46,7 +46,7 @@ macro_rules! providers {
         $(pub mod $name;)+
 
         /// Every kind of provider, sorted by its word.
-        pub static KINDS: &[&dyn Kind] = &[$(&$name::KIND),+];
+        pub static KINDS: &[Kind] = &[$($name::KIND),+];
     };
 }
 
@@ -91,8 +91,8 @@ providers! {
 
 /// The kind with this word after `type =`.
 #[must_use]
-pub fn kind(word: &str) -> Option<&'static dyn Kind> {
-    KINDS.iter().copied().find(|kind| kind.word() == word)
+pub fn kind(word: &str) -> Option<&'static Kind> {
+    KINDS.iter().find(|kind| kind.word == word)
 }
 
 /// Keys that every kind takes; a kind does not list them among its own.
@@ -155,27 +155,23 @@ pub enum Shape {
     Url,
 }
 
-/// One kind of provider.
-pub trait Kind: Sync {
+/// One kind of provider. Each provider's file has one as `KIND`.
+#[derive(Clone, Copy)]
+pub struct Kind {
     /// What stands after `type =`.
-    fn word(&self) -> &'static str;
-
+    pub word: &'static str,
     /// A sentence for the operator.
-    fn about(&self) -> &'static str;
-
+    pub about: &'static str,
     /// The keys of its own.
-    fn keys(&self) -> &'static [Key];
-
-    /// Makes a provider of this kind. Talks to nobody.
-    ///
-    /// # Errors
-    /// The first setting that cannot be used, and what would be right.
-    fn open(&self, settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting>;
+    pub keys: &'static [Key],
+    /// Makes a provider of this kind. Talks to nobody. The error is the first setting that cannot be used, and what
+    /// would be right.
+    pub open: fn(&ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting>,
 }
 
-impl fmt::Debug for dyn Kind {
+impl fmt::Debug for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
+        f.write_str(self.word)
     }
 }
 
@@ -226,7 +222,7 @@ pub struct ProviderSettings {
     /// What zones call it.
     pub name: Arc<str>,
     /// Its kind.
-    pub kind: &'static dyn Kind,
+    pub kind: &'static Kind,
     /// Its base URL, where that is not the kind's own.
     pub endpoint: Option<String>,
     /// TTL of hosts for which nobody asked for another, in seconds.
@@ -243,7 +239,7 @@ pub struct ProviderSettings {
 impl ProviderSettings {
     /// A provider with no settings yet.
     #[must_use]
-    pub fn new(name: &str, kind: &'static dyn Kind) -> Self {
+    pub fn new(name: &str, kind: &'static Kind) -> Self {
         Self {
             name: name.into(),
             kind,
@@ -266,7 +262,7 @@ impl ProviderSettings {
     /// # Errors
     /// The first setting that cannot be used.
     pub fn open(&self) -> Result<Arc<dyn Provider>, BadSetting> {
-        self.kind.open(self)
+        (self.kind.open)(self)
     }
 
     /// Which credential this is, as a number: the same for two blocks that log in alike, and then they share the
@@ -278,9 +274,9 @@ impl ProviderSettings {
             hash.update((text.len() as u64).to_be_bytes());
             hash.update(text);
         };
-        add(self.kind.word());
+        add(self.kind.word);
         add(self.endpoint.as_deref().unwrap_or_default());
-        for key in self.kind.keys().iter().filter(|key| key.is_required || key.is_secret) {
+        for key in self.kind.keys.iter().filter(|key| key.is_required || key.is_secret) {
             add(self.text(key.name).unwrap_or_default());
             add(self.secret(key.name).map_or("", |secret| secret.expose()));
         }
@@ -668,16 +664,16 @@ mod tests {
 
     #[test]
     fn kinds_are_found_by_their_word_and_explain_themselves() {
-        let words: Vec<&str> = KINDS.iter().map(|kind| kind.word()).collect();
+        let words: Vec<&str> = KINDS.iter().map(|kind| kind.word).collect();
         let mut sorted = words.clone();
         sorted.sort_unstable();
         sorted.dedup();
         assert_eq!(words, sorted);
         for kind in KINDS {
-            assert_eq!(super::kind(kind.word()).map(Kind::word), Some(kind.word()));
-            assert!(kind.about().ends_with('.'), "{}", kind.word());
-            for key in kind.keys() {
-                assert!(key.about.ends_with('.'), "{} {}", kind.word(), key.name);
+            assert_eq!(super::kind(kind.word).map(|kind| kind.word), Some(kind.word));
+            assert!(kind.about.ends_with('.'), "{}", kind.word);
+            for key in kind.keys {
+                assert!(key.about.ends_with('.'), "{} {}", kind.word, key.name);
                 assert!(!COMMON_KEYS.contains(&key.name), "every kind takes {}", key.name);
             }
         }

@@ -31,31 +31,14 @@ const KEYS: &[Key] =
     &[Key::secret(PASSWORD, "The domain's dynamic DNS password, from Advanced DNS; not the account's password.")];
 
 /// Its entry in the list of kinds.
-pub const KIND: Namecheap = Namecheap;
+pub const KIND: Kind =
+    Kind { word: "namecheap", about: "Namecheap, by its dynamic DNS update URL; IPv4 only.", keys: KEYS, open };
 
-/// The kind.
-#[derive(Clone, Copy, Debug)]
-pub struct Namecheap;
-
-impl Kind for Namecheap {
-    fn word(&self) -> &'static str {
-        "namecheap"
-    }
-
-    fn about(&self) -> &'static str {
-        "Namecheap, by its dynamic DNS update URL; IPv4 only."
-    }
-
-    fn keys(&self) -> &'static [Key] {
-        KEYS
-    }
-
-    fn open(&self, settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
-        Ok(Told::provider(Domain {
-            base: base_url_before(PATH, settings, DEFAULT_ENDPOINT)?,
-            password: Secret::new(settings.credential(PASSWORD)?.to_owned()),
-        }))
-    }
+fn open(settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
+    Ok(Told::provider(Domain {
+        base: base_url_before(PATH, settings, DEFAULT_ENDPOINT)?,
+        password: Secret::new(settings.credential(PASSWORD)?.to_owned()),
+    }))
 }
 
 struct Domain {

@@ -34,36 +34,18 @@ const KEYS: &[Key] = &[
 ];
 
 /// Its entry in the list of kinds.
-pub const KIND: NameCom = NameCom;
+pub const KIND: Kind = Kind { word: "namecom", about: "Name.com, by its API.", keys: KEYS, open };
 
-/// The kind.
-#[derive(Clone, Copy, Debug)]
-pub struct NameCom;
-
-impl Kind for NameCom {
-    fn word(&self) -> &'static str {
-        "namecom"
+fn open(settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
+    let user = settings.credential(USERNAME)?;
+    if user.contains(':') {
+        return Err(BadSetting { key: USERNAME, why: "a user name holds no colon".to_owned() });
     }
-
-    fn about(&self) -> &'static str {
-        "Name.com, by its API."
-    }
-
-    fn keys(&self) -> &'static [Key] {
-        KEYS
-    }
-
-    fn open(&self, settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
-        let user = settings.credential(USERNAME)?;
-        if user.contains(':') {
-            return Err(BadSetting { key: USERNAME, why: "a user name holds no colon".to_owned() });
-        }
-        let pair = STANDARD.encode(format!("{user}:{}", settings.credential(TOKEN)?));
-        Ok(Zoned::provider(Account {
-            base: base_url(settings, DEFAULT_ENDPOINT)?,
-            authorization: secret_header(TOKEN, &format!("Basic {pair}"))?,
-        }))
-    }
+    let pair = STANDARD.encode(format!("{user}:{}", settings.credential(TOKEN)?));
+    Ok(Zoned::provider(Account {
+        base: base_url(settings, DEFAULT_ENDPOINT)?,
+        authorization: secret_header(TOKEN, &format!("Basic {pair}"))?,
+    }))
 }
 
 struct Account {

@@ -23,31 +23,13 @@ const API_KEY: &str = "api_key";
 const KEYS: &[Key] = &[Key::secret(API_KEY, "The account's API key (API Manager), not a read-only one.")];
 
 /// Its entry in the list of kinds.
-pub const KIND: NameSilo = NameSilo;
+pub const KIND: Kind = Kind { word: "namesilo", about: "NameSilo, by its API.", keys: KEYS, open };
 
-/// The kind.
-#[derive(Clone, Copy, Debug)]
-pub struct NameSilo;
-
-impl Kind for NameSilo {
-    fn word(&self) -> &'static str {
-        "namesilo"
-    }
-
-    fn about(&self) -> &'static str {
-        "NameSilo, by its API."
-    }
-
-    fn keys(&self) -> &'static [Key] {
-        KEYS
-    }
-
-    fn open(&self, settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
-        Ok(Zoned::provider(Account {
-            base: base_url(settings, DEFAULT_ENDPOINT)?,
-            key: Secret::new(settings.credential(API_KEY)?.to_owned()),
-        }))
-    }
+fn open(settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
+    Ok(Zoned::provider(Account {
+        base: base_url(settings, DEFAULT_ENDPOINT)?,
+        key: Secret::new(settings.credential(API_KEY)?.to_owned()),
+    }))
 }
 
 struct Account {

@@ -37,37 +37,19 @@ const KEYS: &[Key] = &[
 ];
 
 /// Its entry in the list of kinds.
-pub const KIND: Netcup = Netcup;
+pub const KIND: Kind = Kind { word: "netcup", about: "netcup, by its CCP API.", keys: KEYS, open };
 
-/// The kind.
-#[derive(Clone, Copy, Debug)]
-pub struct Netcup;
-
-impl Kind for Netcup {
-    fn word(&self) -> &'static str {
-        "netcup"
+fn open(settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
+    let customer = settings.credential(CUSTOMER_NUMBER)?;
+    if !customer.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(BadSetting { key: CUSTOMER_NUMBER, why: "write the digits alone, as in \"12345\"".to_owned() });
     }
-
-    fn about(&self) -> &'static str {
-        "netcup, by its CCP API."
-    }
-
-    fn keys(&self) -> &'static [Key] {
-        KEYS
-    }
-
-    fn open(&self, settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
-        let customer = settings.credential(CUSTOMER_NUMBER)?;
-        if !customer.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(BadSetting { key: CUSTOMER_NUMBER, why: "write the digits alone, as in \"12345\"".to_owned() });
-        }
-        Ok(Zoned::provider(Account {
-            url: format!("{}?JSON", base_url(settings, DEFAULT_ENDPOINT)?),
-            customer: customer.to_owned(),
-            key: Secret::new(settings.credential(API_KEY)?.to_owned()),
-            password: Secret::new(settings.credential(API_PASSWORD)?.to_owned()),
-        }))
-    }
+    Ok(Zoned::provider(Account {
+        url: format!("{}?JSON", base_url(settings, DEFAULT_ENDPOINT)?),
+        customer: customer.to_owned(),
+        key: Secret::new(settings.credential(API_KEY)?.to_owned()),
+        password: Secret::new(settings.credential(API_PASSWORD)?.to_owned()),
+    }))
 }
 
 struct Account {

@@ -37,33 +37,15 @@ const KEYS: &[Key] = &[
 ];
 
 /// Its entry in the list of kinds.
-pub const KIND: NoIp = NoIp;
+pub const KIND: Kind = Kind { word: "noip", about: "No-IP, by its update URL.", keys: KEYS, open };
 
-/// The kind.
-#[derive(Clone, Copy, Debug)]
-pub struct NoIp;
-
-impl Kind for NoIp {
-    fn word(&self) -> &'static str {
-        "noip"
-    }
-
-    fn about(&self) -> &'static str {
-        "No-IP, by its update URL."
-    }
-
-    fn keys(&self) -> &'static [Key] {
-        KEYS
-    }
-
-    fn open(&self, settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
-        let (username, password) = user(settings)?;
-        Ok(Told::provider(Account {
-            base: base_url_before(PATH, settings, DEFAULT_ENDPOINT)?,
-            authorization: basic_header(&username, password.expose()),
-            agent: agent(settings.text(CONTACT), &username)?,
-        }))
-    }
+fn open(settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
+    let (username, password) = user(settings)?;
+    Ok(Told::provider(Account {
+        base: base_url_before(PATH, settings, DEFAULT_ENDPOINT)?,
+        authorization: basic_header(&username, password.expose()),
+        agent: agent(settings.text(CONTACT), &username)?,
+    }))
 }
 
 /// `Company NameOfProgram/OSVersion-ReleaseVersion maintainer@example.com`.

@@ -33,12 +33,12 @@ const STATUSES: [u16; 14] = [200, 201, 204, 302, 400, 401, 403, 404, 405, 409, 4
 const TURNS: usize = 40;
 
 /// A provider of a kind, with settings that will do.
-fn opened(kind: &'static dyn Kind) -> Arc<dyn Provider> {
+fn opened(kind: &'static Kind) -> Arc<dyn Provider> {
     let mut settings = ProviderSettings::new("any", kind);
-    let is_webhook = kind.word() == "webhook";
+    let is_webhook = kind.word == "webhook";
     settings.endpoint = (!is_webhook).then(|| "http://api.test".to_owned());
-    for key in kind.keys().iter().filter(|key| key.is_required) {
-        let text = match (kind.word(), key.name) {
+    for key in kind.keys.iter().filter(|key| key.is_required) {
+        let text = match (kind.word, key.name) {
             ("webhook", "url") => "http://api.test/?{ip}",
             ("ionos", _) => "prefix.secret",
             _ => "12345678",
@@ -46,7 +46,7 @@ fn opened(kind: &'static dyn Kind) -> Arc<dyn Provider> {
         let text = text.to_owned();
         settings.set(key.name, if key.is_secret { Setting::Secret(Secret::new(text)) } else { Setting::Text(text) });
     }
-    settings.open().unwrap_or_else(|bad| panic!("{}: {bad}", kind.word()))
+    settings.open().unwrap_or_else(|bad| panic!("{}: {bad}", kind.word))
 }
 
 /// How a conversation ends in which every answer has this status, and each its body of the list: `step` further than
@@ -70,12 +70,12 @@ fn end(provider: &dyn Provider, job: &Job, status: u16, first: usize, step: usiz
 
 #[test]
 fn no_answer_makes_a_provider_panic_and_nonsense_is_no_success() {
-    let kinds: Vec<_> = KINDS.iter().filter(|kind| !matches!(kind.word(), "embedded" | "rfc2136")).collect();
+    let kinds: Vec<_> = KINDS.iter().filter(|kind| !matches!(kind.word, "embedded" | "rfc2136")).collect();
     assert!(kinds.len() > 30);
     let rounds = || (0..BODIES.len()).flat_map(|first| [(first, 0), (first, 1), (first, 3)]);
     for kind in kinds {
-        let provider = opened(*kind);
-        let zone = if kind.word() == "duckdns" { "duckdns.org" } else { "dyn.home.test" };
+        let provider = opened(kind);
+        let zone = if kind.word == "duckdns" { "duckdns.org" } else { "dyn.home.test" };
         for (before, wanted) in [("", "192.0.2.1,2001:db8::1"), ("192.0.2.1", "192.0.2.2"), ("192.0.2.1", "")] {
             let memory = format!("2 {zone} {zone} id=7 A=7/60/");
             let host = host_after(&format!("nas.{zone}"), before, &memory, wanted);
@@ -88,8 +88,8 @@ fn no_answer_makes_a_provider_panic_and_nonsense_is_no_success() {
                 let is_empty = status == 204 || matches!(BODIES[first], "" | "{}" | "null");
                 let is_odd = is_success && !wanted.is_empty() && (status > 204 || step == 0 && !is_empty);
                 // A webhook takes any status of success, until it is told what to expect.
-                let is_meant = kind.word() == "webhook" && status < 300;
-                let told = (kind.word(), status, BODIES[first], step, before, wanted);
+                let is_meant = kind.word == "webhook" && status < 300;
+                let told = (kind.word, status, BODIES[first], step, before, wanted);
                 assert!(!is_odd || is_meant, "{told:?}: {outcomes:?}");
             }
         }

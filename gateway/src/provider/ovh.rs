@@ -47,41 +47,23 @@ const KEYS: &[Key] = &[
 ];
 
 /// Its entry in the list of kinds.
-pub const KIND: Ovh = Ovh;
+pub const KIND: Kind = Kind { word: "ovh", about: "OVHcloud DNS zones, by their API.", keys: KEYS, open };
 
-/// The kind.
-#[derive(Clone, Copy, Debug)]
-pub struct Ovh;
-
-impl Kind for Ovh {
-    fn word(&self) -> &'static str {
-        "ovh"
-    }
-
-    fn about(&self) -> &'static str {
-        "OVHcloud DNS zones, by their API."
-    }
-
-    fn keys(&self) -> &'static [Key] {
-        KEYS
-    }
-
-    fn open(&self, settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
-        let region = settings.text(REGION).map_or(REGIONS[0].0, str::trim);
-        let found = REGIONS.into_iter().find(|(word, _)| *word == region);
-        let (_, endpoint) = found.ok_or_else(|| {
-            let why = "write \"ovh-eu\", \"ovh-ca\" or \"ovh-us\"".to_owned();
-            BadSetting { key: REGION, why }
-        })?;
-        let consumer_key = settings.credential(CONSUMER_KEY)?;
-        Ok(Zoned::provider(Account {
-            base: base_url(settings, endpoint)?,
-            application: secret_header(APPLICATION_KEY, settings.credential(APPLICATION_KEY)?)?,
-            application_secret: Secret::new(settings.credential(APPLICATION_SECRET)?.to_owned()),
-            consumer: secret_header(CONSUMER_KEY, consumer_key)?,
-            consumer_key: Secret::new(consumer_key.to_owned()),
-        }))
-    }
+fn open(settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
+    let region = settings.text(REGION).map_or(REGIONS[0].0, str::trim);
+    let found = REGIONS.into_iter().find(|(word, _)| *word == region);
+    let (_, endpoint) = found.ok_or_else(|| {
+        let why = "write \"ovh-eu\", \"ovh-ca\" or \"ovh-us\"".to_owned();
+        BadSetting { key: REGION, why }
+    })?;
+    let consumer_key = settings.credential(CONSUMER_KEY)?;
+    Ok(Zoned::provider(Account {
+        base: base_url(settings, endpoint)?,
+        application: secret_header(APPLICATION_KEY, settings.credential(APPLICATION_KEY)?)?,
+        application_secret: Secret::new(settings.credential(APPLICATION_SECRET)?.to_owned()),
+        consumer: secret_header(CONSUMER_KEY, consumer_key)?,
+        consumer_key: Secret::new(consumer_key.to_owned()),
+    }))
 }
 
 struct Account {

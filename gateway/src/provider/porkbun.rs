@@ -30,33 +30,15 @@ const KEYS: &[Key] = &[
 ];
 
 /// Its entry in the list of kinds.
-pub const KIND: Porkbun = Porkbun;
+pub const KIND: Kind = Kind { word: "porkbun", about: "Porkbun, by its API.", keys: KEYS, open };
 
-/// The kind.
-#[derive(Clone, Copy, Debug)]
-pub struct Porkbun;
-
-impl Kind for Porkbun {
-    fn word(&self) -> &'static str {
-        "porkbun"
-    }
-
-    fn about(&self) -> &'static str {
-        "Porkbun, by its API."
-    }
-
-    fn keys(&self) -> &'static [Key] {
-        KEYS
-    }
-
-    fn open(&self, settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
-        let secret = |key| Ok(Secret::new(settings.credential(key)?.to_owned()));
-        Ok(Zoned::provider(Account {
-            base: base_url(settings, DEFAULT_ENDPOINT)?,
-            api_key: secret(API_KEY)?,
-            secret_api_key: secret(SECRET_API_KEY)?,
-        }))
-    }
+fn open(settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
+    let secret = |key| Ok(Secret::new(settings.credential(key)?.to_owned()));
+    Ok(Zoned::provider(Account {
+        base: base_url(settings, DEFAULT_ENDPOINT)?,
+        api_key: secret(API_KEY)?,
+        secret_api_key: secret(SECRET_API_KEY)?,
+    }))
 }
 
 struct Account {

@@ -37,42 +37,25 @@ const KEYS: &[Key] = &[
 ];
 
 /// Its entry in the list of kinds.
-pub const KIND: PowerDns = PowerDns;
+pub const KIND: Kind =
+    Kind { word: "powerdns", about: "Your own PowerDNS Authoritative Server, by its HTTP API.", keys: KEYS, open };
 
-/// The kind.
-#[derive(Clone, Copy, Debug)]
-pub struct PowerDns;
-
-impl Kind for PowerDns {
-    fn word(&self) -> &'static str {
-        "powerdns"
+fn open(settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
+    let server_id = settings.text(SERVER_ID).map_or(DEFAULT_SERVER_ID, str::trim);
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    if server_id.is_empty() || !server_id.bytes().all(is_plain) {
+        let why = "an id is one word; where no proxy stands before the server it is \"localhost\"".to_owned();
+        return Err(BadSetting { key: SERVER_ID, why });
     }
-
-    fn about(&self) -> &'static str {
-        "Your own PowerDNS Authoritative Server, by its HTTP API."
+    if settings.ttl.is_some_and(|ttl| i32::try_from(ttl).is_err()) {
+        return Err(BadSetting { key: "ttl", why: "a TTL has 31 bits at most (RFC 2181 8)".to_owned() });
     }
-
-    fn keys(&self) -> &'static [Key] {
-        KEYS
-    }
-
-    fn open(&self, settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
-        let server_id = settings.text(SERVER_ID).map_or(DEFAULT_SERVER_ID, str::trim);
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-        if server_id.is_empty() || !server_id.bytes().all(is_plain) {
-            let why = "an id is one word; where no proxy stands before the server it is \"localhost\"".to_owned();
-            return Err(BadSetting { key: SERVER_ID, why });
-        }
-        if settings.ttl.is_some_and(|ttl| i32::try_from(ttl).is_err()) {
-            return Err(BadSetting { key: "ttl", why: "a TTL has 31 bits at most (RFC 2181 8)".to_owned() });
-        }
-        let base = base_url(settings, DEFAULT_ENDPOINT)?;
-        let base = base.strip_suffix(ROOT).unwrap_or(&base);
-        Ok(Zoned::provider(Account {
-            zones: format!("{base}{ROOT}/servers/{server_id}/zones"),
-            api_key: secret_header(API_KEY, settings.credential(API_KEY)?)?,
-        }))
-    }
+    let base = base_url(settings, DEFAULT_ENDPOINT)?;
+    let base = base.strip_suffix(ROOT).unwrap_or(&base);
+    Ok(Zoned::provider(Account {
+        zones: format!("{base}{ROOT}/servers/{server_id}/zones"),
+        api_key: secret_header(API_KEY, settings.credential(API_KEY)?)?,
+    }))
 }
 
 struct Account {

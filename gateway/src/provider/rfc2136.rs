@@ -25,7 +25,12 @@ use self::settings::Transport;
 use super::{BadSetting, Budget, Job, Key, Kind, Provider, ProviderSettings, Talk, Window};
 
 /// Its entry in the list of kinds.
-pub const KIND: Rfc2136 = Rfc2136;
+pub const KIND: Kind = Kind {
+    word: "rfc2136",
+    about: "Your own name server (BIND, Knot, PowerDNS), by dynamic updates with TSIG.",
+    keys: KEYS,
+    open,
+};
 
 /// Hosts in one update. Each needs some 110 octets where both families change, so 64 KiB would hold many more; but the
 /// fewer they are, the fewer wait when one of them is refused.
@@ -48,26 +53,8 @@ static KEYS: &[Key] = &[
     Key::text(TRANSPORT, "udp or tcp, where only one of them gets through; left out, whichever fits.").optional(),
 ];
 
-/// The kind.
-#[derive(Clone, Copy, Debug)]
-pub struct Rfc2136;
-
-impl Kind for Rfc2136 {
-    fn word(&self) -> &'static str {
-        "rfc2136"
-    }
-
-    fn about(&self) -> &'static str {
-        "Your own name server (BIND, Knot, PowerDNS), by dynamic updates with TSIG."
-    }
-
-    fn keys(&self) -> &'static [Key] {
-        KEYS
-    }
-
-    fn open(&self, settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
-        Ok(Arc::new(Dynamic(Arc::new(Account::read(settings)?))))
-    }
+fn open(settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
+    Ok(Arc::new(Dynamic(Arc::new(Account::read(settings)?))))
 }
 
 /// One server and the key for it.

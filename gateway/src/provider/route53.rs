@@ -43,46 +43,28 @@ const KEYS: &[Key] = &[
 ];
 
 /// Its entry in the list of kinds.
-pub const KIND: Route53 = Route53;
+pub const KIND: Kind = Kind { word: "route53", about: "Amazon Route 53, public hosted zones.", keys: KEYS, open };
 
-/// The kind.
-#[derive(Clone, Copy, Debug)]
-pub struct Route53;
-
-impl Kind for Route53 {
-    fn word(&self) -> &'static str {
-        "route53"
+fn open(settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
+    let bad = |key, why: &str| BadSetting { key, why: why.to_owned() };
+    let keys = Keys::of(settings, ACCESS_KEY_ID, SECRET_ACCESS_KEY, SESSION_TOKEN)?;
+    let region = settings.credential(REGION)?;
+    if !region.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-') {
+        return Err(bad(REGION, "write a region's id, for instance \"us-east-1\""));
     }
-
-    fn about(&self) -> &'static str {
-        "Amazon Route 53, public hosted zones."
+    let zone_id = settings.text(ZONE_ID).map(|id| id.trim().trim_start_matches("/hostedzone/"));
+    if zone_id.is_some_and(|id| !is_zone_id(id)) {
+        return Err(bad(ZONE_ID, "an id is up to 32 letters and digits, for instance \"Z0123456789ABCDEFGHIJ\""));
     }
-
-    fn keys(&self) -> &'static [Key] {
-        KEYS
-    }
-
-    fn open(&self, settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
-        let bad = |key, why: &str| BadSetting { key, why: why.to_owned() };
-        let keys = Keys::of(settings, ACCESS_KEY_ID, SECRET_ACCESS_KEY, SESSION_TOKEN)?;
-        let region = settings.credential(REGION)?;
-        if !region.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-') {
-            return Err(bad(REGION, "write a region's id, for instance \"us-east-1\""));
-        }
-        let zone_id = settings.text(ZONE_ID).map(|id| id.trim().trim_start_matches("/hostedzone/"));
-        if zone_id.is_some_and(|id| !is_zone_id(id)) {
-            return Err(bad(ZONE_ID, "an id is up to 32 letters and digits, for instance \"Z0123456789ABCDEFGHIJ\""));
-        }
-        let (signing_region, default) = partition(region);
-        // Whoever names an endpoint knows its region.
-        let region = if settings.endpoint.is_some() { region } else { signing_region };
-        Ok(Zoned::provider(Account {
-            keys,
-            region: region.to_owned(),
-            site: Site::of(base_url(settings, default)?),
-            zone_id: zone_id.map(Into::into),
-        }))
-    }
+    let (signing_region, default) = partition(region);
+    // Whoever names an endpoint knows its region.
+    let region = if settings.endpoint.is_some() { region } else { signing_region };
+    Ok(Zoned::provider(Account {
+        keys,
+        region: region.to_owned(),
+        site: Site::of(base_url(settings, default)?),
+        zone_id: zone_id.map(Into::into),
+    }))
 }
 
 /// Where Route 53 of a region's partition is, and the region that its signatures name (AWS General Reference, "Route 53

@@ -35,31 +35,13 @@ const KEYS: &[Key] =
     &[Key::secret(SECRET_KEY, "The secret key of an API key with the permission DomainsDNSFullAccess.")];
 
 /// Its entry in the list of kinds.
-pub const KIND: Scaleway = Scaleway;
+pub const KIND: Kind = Kind { word: "scaleway", about: "Scaleway Domains and DNS.", keys: KEYS, open };
 
-/// The kind.
-#[derive(Clone, Copy, Debug)]
-pub struct Scaleway;
-
-impl Kind for Scaleway {
-    fn word(&self) -> &'static str {
-        "scaleway"
-    }
-
-    fn about(&self) -> &'static str {
-        "Scaleway Domains and DNS."
-    }
-
-    fn keys(&self) -> &'static [Key] {
-        KEYS
-    }
-
-    fn open(&self, settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
-        Ok(Zoned::provider(Account {
-            base: base_url(settings, DEFAULT_ENDPOINT)?,
-            token: secret_header(SECRET_KEY, settings.credential(SECRET_KEY)?)?,
-        }))
-    }
+fn open(settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
+    Ok(Zoned::provider(Account {
+        base: base_url(settings, DEFAULT_ENDPOINT)?,
+        token: secret_header(SECRET_KEY, settings.credential(SECRET_KEY)?)?,
+    }))
 }
 
 struct Account {

@@ -31,32 +31,14 @@ const KEYS: &[Key] = &[
 ];
 
 /// Its entry in the list of kinds.
-pub const KIND: Spaceship = Spaceship;
+pub const KIND: Kind = Kind { word: "spaceship", about: "Spaceship, by its API.", keys: KEYS, open };
 
-/// The kind.
-#[derive(Clone, Copy, Debug)]
-pub struct Spaceship;
-
-impl Kind for Spaceship {
-    fn word(&self) -> &'static str {
-        "spaceship"
-    }
-
-    fn about(&self) -> &'static str {
-        "Spaceship, by its API."
-    }
-
-    fn keys(&self) -> &'static [Key] {
-        KEYS
-    }
-
-    fn open(&self, settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
-        Ok(Zoned::provider(Account {
-            base: base_url(settings, DEFAULT_ENDPOINT)?,
-            key: secret_header(API_KEY, settings.credential(API_KEY)?)?,
-            secret: secret_header(API_SECRET, settings.credential(API_SECRET)?)?,
-        }))
-    }
+fn open(settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
+    Ok(Zoned::provider(Account {
+        base: base_url(settings, DEFAULT_ENDPOINT)?,
+        key: secret_header(API_KEY, settings.credential(API_KEY)?)?,
+        secret: secret_header(API_SECRET, settings.credential(API_SECRET)?)?,
+    }))
 }
 
 struct Account {

@@ -31,36 +31,18 @@ const KEYS: &[Key] = &[
 ];
 
 /// Its entry in the list of kinds.
-pub const KIND: Vercel = Vercel;
+pub const KIND: Kind = Kind { word: "vercel", about: "Vercel DNS.", keys: KEYS, open };
 
-/// The kind.
-#[derive(Clone, Copy, Debug)]
-pub struct Vercel;
-
-impl Kind for Vercel {
-    fn word(&self) -> &'static str {
-        "vercel"
+fn open(settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
+    let team = settings.text(TEAM_ID).map(str::trim);
+    if team.is_some_and(|team| !is_id(team)) {
+        return Err(BadSetting { key: TEAM_ID, why: "write the team's id, as in \"team_0123456789\"".to_owned() });
     }
-
-    fn about(&self) -> &'static str {
-        "Vercel DNS."
-    }
-
-    fn keys(&self) -> &'static [Key] {
-        KEYS
-    }
-
-    fn open(&self, settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
-        let team = settings.text(TEAM_ID).map(str::trim);
-        if team.is_some_and(|team| !is_id(team)) {
-            return Err(BadSetting { key: TEAM_ID, why: "write the team's id, as in \"team_0123456789\"".to_owned() });
-        }
-        Ok(Zoned::provider(Account {
-            base: base_url(settings, DEFAULT_ENDPOINT)?,
-            authorization: secret_header(TOKEN, &format!("Bearer {}", settings.credential(TOKEN)?))?,
-            team: team.map(Into::into),
-        }))
-    }
+    Ok(Zoned::provider(Account {
+        base: base_url(settings, DEFAULT_ENDPOINT)?,
+        authorization: secret_header(TOKEN, &format!("Bearer {}", settings.credential(TOKEN)?))?,
+        team: team.map(Into::into),
+    }))
 }
 
 struct Account {

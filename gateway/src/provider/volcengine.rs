@@ -42,31 +42,13 @@ const KEYS: &[Key] = &[
 ];
 
 /// Its entry in the list of kinds.
-pub const KIND: Volcengine = Volcengine;
+pub const KIND: Kind = Kind { word: "volcengine", about: "Volcengine DNS (TrafficRoute).", keys: KEYS, open };
 
-/// The kind.
-#[derive(Clone, Copy, Debug)]
-pub struct Volcengine;
-
-impl Kind for Volcengine {
-    fn word(&self) -> &'static str {
-        "volcengine"
-    }
-
-    fn about(&self) -> &'static str {
-        "Volcengine DNS (TrafficRoute)."
-    }
-
-    fn keys(&self) -> &'static [Key] {
-        KEYS
-    }
-
-    fn open(&self, settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
-        Ok(Zoned::provider(Account {
-            keys: Keys::of(settings, ACCESS_KEY_ID, SECRET_ACCESS_KEY, SESSION_TOKEN)?,
-            site: Site::of(base_url(settings, DEFAULT_ENDPOINT)?),
-        }))
-    }
+fn open(settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
+    Ok(Zoned::provider(Account {
+        keys: Keys::of(settings, ACCESS_KEY_ID, SECRET_ACCESS_KEY, SESSION_TOKEN)?,
+        site: Site::of(base_url(settings, DEFAULT_ENDPOINT)?),
+    }))
 }
 
 struct Account {

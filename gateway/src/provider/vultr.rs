@@ -28,31 +28,13 @@ const API_KEY: &str = "api_key";
 const KEYS: &[Key] = &[Key::secret(API_KEY, "The API key; its access control must let the gateway's addresses in.")];
 
 /// Its entry in the list of kinds.
-pub const KIND: Vultr = Vultr;
+pub const KIND: Kind = Kind { word: "vultr", about: "Vultr DNS, by its API.", keys: KEYS, open };
 
-/// The kind.
-#[derive(Clone, Copy, Debug)]
-pub struct Vultr;
-
-impl Kind for Vultr {
-    fn word(&self) -> &'static str {
-        "vultr"
-    }
-
-    fn about(&self) -> &'static str {
-        "Vultr DNS, by its API."
-    }
-
-    fn keys(&self) -> &'static [Key] {
-        KEYS
-    }
-
-    fn open(&self, settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
-        Ok(Zoned::provider(Account {
-            base: base_url(settings, DEFAULT_ENDPOINT)?,
-            authorization: secret_header(API_KEY, &format!("Bearer {}", settings.credential(API_KEY)?))?,
-        }))
-    }
+fn open(settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
+    Ok(Zoned::provider(Account {
+        base: base_url(settings, DEFAULT_ENDPOINT)?,
+        authorization: secret_header(API_KEY, &format!("Bearer {}", settings.credential(API_KEY)?))?,
+    }))
 }
 
 struct Account {

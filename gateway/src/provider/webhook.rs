@@ -65,28 +65,11 @@ const KEYS: &[Key] = &[
 ];
 
 /// Its entry in the list of kinds.
-pub const KIND: Webhook = Webhook;
+pub const KIND: Kind =
+    Kind { word: "webhook", about: "Any HTTP interface, by a call of your own making.", keys: KEYS, open };
 
-/// The kind.
-#[derive(Clone, Copy, Debug)]
-pub struct Webhook;
-
-impl Kind for Webhook {
-    fn word(&self) -> &'static str {
-        "webhook"
-    }
-
-    fn about(&self) -> &'static str {
-        "Any HTTP interface, by a call of your own making."
-    }
-
-    fn keys(&self) -> &'static [Key] {
-        KEYS
-    }
-
-    fn open(&self, settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
-        Ok(Told::provider(Hook::new(settings)?))
-    }
+fn open(settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
+    Ok(Told::provider(Hook::new(settings)?))
 }
 
 struct Hook {
