@@ -90,7 +90,7 @@ fn every_kind_of_provider_is_held_to_this_or_has_a_reason() {
 #[test]
 fn a_key_that_is_required_is_missed_by_name() {
     for kind in KINDS {
-        let settings = nicgate::provider::ProviderSettings::new("some", *kind);
+        let settings = nicgate::provider::ProviderSettings::new("some", kind);
         let required: Vec<&str> = kind.keys.iter().filter(|key| key.is_required).map(|key| key.name).collect();
         match settings.open() {
             Ok(_) => assert_eq!(required, [""; 0], "{kind:?}"),

@@ -174,7 +174,11 @@ fn the_dice_themselves_are_rolled_in_few_places() {
 
 #[test]
 fn providers_are_conversations_and_only_the_sender_touches_the_network() {
-    only(&sources("gateway/src/provider"), &OUTSIDE, &["gateway/src/provider/send.rs"]);
+    only(
+        &sources("gateway/src/provider"),
+        &OUTSIDE,
+        &["gateway/src/provider/send.rs", "gateway/src/provider/send/dns.rs"],
+    );
 }
 
 #[test]

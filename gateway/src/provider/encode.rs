@@ -144,6 +144,15 @@ pub(crate) fn is_id(text: &str) -> bool {
     !text.is_empty() && text.len() <= 64 && text.bytes().all(is_plain)
 }
 
+/// Whether a name in a provider's answer is `hostname`: case, the final dot and an escaped `*` make no difference.
+pub(crate) fn is_same_name(name: &str, hostname: &Hostname) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    match name.strip_prefix("\\052.") {
+        Some(rest) => hostname.as_str().strip_prefix("*.").is_some_and(|below| below.eq_ignore_ascii_case(rest)),
+        None => name.eq_ignore_ascii_case(hostname.as_str()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,5 +190,16 @@ mod tests {
         assert_eq!((number(&7.into()), number(&"7".into()), number(&"-7".into())), (Some(7), Some(7), None));
         assert_eq!((seconds(&"600".into()), seconds(&u64::MAX.into()), seconds(&Value::Null)), (Some(600), None, None));
         assert!(is_id("rec_0a-9") && !is_id("") && !is_id("..") && !is_id("a/b") && !is_id(&"a".repeat(65)));
+    }
+
+    #[test]
+    fn names_are_compared_as_names() {
+        let name = Hostname::parse("*.lan.home.test").unwrap();
+        for same in ["*.lan.home.test", "*.LAN.home.test.", "\\052.lan.home.test."] {
+            assert!(is_same_name(same, &name), "{same}");
+        }
+        for other in ["lan.home.test", "x.lan.home.test", "\\052.home.test"] {
+            assert!(!is_same_name(other, &name), "{other}");
+        }
     }
 }

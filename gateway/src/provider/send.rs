@@ -4,10 +4,13 @@
 //! It follows no redirect (a credential must not travel), asks no proxy, retries nothing (the reconciler does), and
 //! logs nothing. What a provider said and an operator will read is cut, cleaned and stripped of secrets here.
 
+mod dns;
+mod mask;
+
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,20 +18,15 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::Uri;
-use nicgate_protocol::Secret;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::redirect::Policy as Redirects;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpStream, UdpSocket};
 
-use super::encode::percent_encoded;
-use super::trouble::CUT;
-use super::{
-    Answer, Call, Class, DnsCall, Heard, HttpCall, Moment, Outcome, ProviderSettings, Sight, Silence, Step, Talk,
-};
+use super::{Answer, Call, Class, Heard, HttpCall, Moment, Outcome, ProviderSettings, Sight, Silence, Step, Talk};
+
+pub use self::mask::Mask;
 
 /// What providers are told about us, unless a provider wants more.
 pub const USER_AGENT: &str = concat!("nicgate/", env!("CARGO_PKG_VERSION"), " (+", env!("CARGO_PKG_REPOSITORY"), ")");
@@ -42,17 +40,9 @@ const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 const CALL_DEADLINE: Duration = Duration::from_secs(20);
 /// The longest body read; only lists of zones come near it.
 const LONGEST_BODY: usize = 2 << 20;
-/// For a DNS answer over UDP; then the conversation may ask again, or over TCP.
-const UDP_DEADLINE: Duration = Duration::from_secs(3);
-/// The longest DNS message.
-const LONGEST_MESSAGE: usize = 65_535;
 /// Calls of one conversation, for each host of its job. The longest honest one of a single host has some ten: a login,
 /// zones by name, pages of records, two writes, a publication, a logout.
 const MOST_CALLS: usize = 32;
-/// Letters of a provider's text that are kept; enough for what a body says and what would help.
-const LONGEST_TEXT: usize = 400;
-/// Shorter secrets are not masked: they would tear holes into ordinary words.
-const SHORTEST_SECRET: usize = 4;
 
 /// Why there is no client.
 #[derive(Debug)]
@@ -247,7 +237,7 @@ impl Sender {
             }
             heard = Some(match call {
                 Call::Http(call) => self.call(call).await,
-                Call::Dns(call) => ask(&call).await,
+                Call::Dns(call) => dns::ask(&call).await,
             });
         }
         (Err(broken(&format!("no end after {most} calls"))), most)
@@ -321,81 +311,6 @@ impl Resolve for Resolver {
     }
 }
 
-/// One DNS message and its answer.
-async fn ask(call: &DnsCall) -> Heard {
-    let mut why = "the name of the server has no address".to_owned();
-    let found = match tokio::net::lookup_host(&*call.server).await {
-        Ok(found) => found.filter(|address| is_allowed(address.ip())),
-        Err(error) => {
-            let why = format!("the server's name cannot be resolved: {error}");
-            return Heard::Silence(Silence { why, was_sent: false });
-        }
-    };
-    for server in found {
-        let asked =
-            if call.is_tcp { ask_tcp(server, &call.message).await } else { ask_udp(server, &call.message).await };
-        match asked {
-            Ok(message) => return Heard::Message(message),
-            // It may have arrived: the next address may be the same server.
-            Err(silence) if silence.was_sent => return Heard::Silence(silence),
-            Err(silence) => why = silence.why,
-        }
-    }
-    Heard::Silence(Silence { why, was_sent: false })
-}
-
-async fn ask_udp(server: SocketAddr, message: &[u8]) -> Result<Bytes, Silence> {
-    let local: SocketAddr =
-        if server.is_ipv4() { (Ipv4Addr::UNSPECIFIED, 0).into() } else { (Ipv6Addr::UNSPECIFIED, 0).into() };
-    let unsent = |error: io::Error| Silence { why: format!("no connection: {error}"), was_sent: false };
-    let socket = UdpSocket::bind(local).await.map_err(unsent)?;
-    socket.connect(server).await.map_err(unsent)?;
-    socket.send(message).await.map_err(unsent)?;
-    let mut answer = vec![0; LONGEST_MESSAGE];
-    let receive = async {
-        loop {
-            let length = socket.recv(&mut answer).await?;
-            // Another id is a late answer to somebody else, or a guess.
-            if answer[..length].get(..2) == message.get(..2) {
-                return Ok::<usize, io::Error>(length);
-            }
-        }
-    };
-    match tokio::time::timeout(UDP_DEADLINE, receive).await {
-        Ok(Ok(length)) => Ok(Bytes::copy_from_slice(&answer[..length])),
-        // The system tells a closed port from a lost datagram.
-        Ok(Err(error)) => {
-            let was_sent = error.kind() != io::ErrorKind::ConnectionRefused;
-            Err(Silence { why: format!("no connection: {error}"), was_sent })
-        }
-        Err(_) => Err(Silence { why: "no answer in time".to_owned(), was_sent: true }),
-    }
-}
-
-async fn ask_tcp(server: SocketAddr, message: &[u8]) -> Result<Bytes, Silence> {
-    let unsent = |why: String| Silence { why, was_sent: false };
-    let mut stream = match tokio::time::timeout(CONNECT_DEADLINE, TcpStream::connect(server)).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return Err(unsent(format!("no connection: {error}"))),
-        Err(_) => return Err(unsent("no connection in time".to_owned())),
-    };
-    let Ok(length) = u16::try_from(message.len()) else {
-        return Err(unsent("the message is longer than DNS allows".to_owned()));
-    };
-    let exchange = async {
-        stream.write_all(&[&length.to_be_bytes()[..], message].concat()).await?;
-        let length = stream.read_u16().await?;
-        let mut answer = vec![0; usize::from(length)];
-        stream.read_exact(&mut answer).await?;
-        Ok::<_, io::Error>(Bytes::from(answer))
-    };
-    match tokio::time::timeout(CALL_DEADLINE, exchange).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(error)) => Err(Silence { why: format!("the connection broke: {error}"), was_sent: true }),
-        Err(_) => Err(Silence { why: "no answer in time".to_owned(), was_sent: true }),
-    }
-}
-
 /// The whole body, or why not.
 async fn read(response: &mut reqwest::Response) -> Result<Bytes, String> {
     let mut body = BytesMut::new();
@@ -434,107 +349,9 @@ fn in_words(error: &reqwest::Error) -> String {
     }
 }
 
-/// Makes a provider's text fit to be read by an operator.
-#[derive(Clone, Default)]
-pub struct Mask {
-    secrets: Vec<Secret<String>>,
-}
-
-impl fmt::Debug for Mask {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Mask of {}", self.secrets.len())
-    }
-}
-
-impl Mask {
-    /// Covers the secrets of one provider, as they are and as they look in a URL.
-    #[must_use]
-    pub fn new(settings: &ProviderSettings) -> Self {
-        let mut secrets = Vec::new();
-        for secret in settings.secrets() {
-            let plain = secret.expose().trim();
-            if plain.len() < SHORTEST_SECRET {
-                continue;
-            }
-            let escaped = percent_encoded(plain);
-            if escaped != plain {
-                secrets.push(Secret::new(escaped));
-            }
-            secrets.push(Secret::new(plain.to_owned()));
-        }
-        // The longest first: a secret may hold another.
-        secrets.sort_by_key(|secret: &Secret<String>| std::cmp::Reverse(secret.expose().len()));
-        Self { secrets }
-    }
-
-    /// Without secrets and control characters, in one line of at most 400 letters.
-    #[must_use]
-    pub fn clean(&self, text: &str) -> String {
-        let mut masked = text.to_owned();
-        for secret in &self.secrets {
-            if masked.contains(secret.expose().as_str()) {
-                masked = masked.replace(secret.expose().as_str(), "***");
-            }
-            // The half of a secret that was left before a cut.
-            let starts = secret.expose().char_indices().map(|(at, _)| &secret.expose()[..at]);
-            for start in starts.rev().take_while(|start| start.len() >= SHORTEST_SECRET) {
-                if masked.contains(&format!("{start}{CUT}")) {
-                    masked = masked.replace(&format!("{start}{CUT}"), &format!("***{CUT}"));
-                }
-            }
-        }
-        let one_line = masked.split(|letter: char| letter.is_control() || letter.is_whitespace());
-        let words: Vec<&str> = one_line.filter(|word| !word.is_empty()).collect();
-        words.join(" ").chars().take(LONGEST_TEXT).collect()
-    }
-
-    fn clean_outcome(&self, outcome: Outcome) -> Outcome {
-        match outcome {
-            Outcome::Confirmed { .. } => outcome,
-            Outcome::Refused { class, code, text, maybe_written } => Outcome::Refused {
-                class,
-                code: self.clean(&code).into(),
-                text: self.clean(&text).into(),
-                maybe_written,
-            },
-            Outcome::Unconfirmed { class, why, retry_after, maybe_written } => {
-                Outcome::Unconfirmed { class, why: self.clean(&why).into(), retry_after, maybe_written }
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provider::{Setting, kind};
-
-    fn mask(secrets: &[(&'static str, &str)]) -> Mask {
-        let mut settings = ProviderSettings::new("cloud", kind("cloudflare").unwrap());
-        for (key, secret) in secrets {
-            settings.set(key, Setting::Secret(Secret::new((*secret).to_owned())));
-        }
-        Mask::new(&settings)
-    }
-
-    #[test]
-    fn what_is_kept_is_one_short_line_without_secrets() {
-        let mask = mask(&[("a", "tok+en/1"), ("b", "tok+en/1-longer"), ("c", "abc")]);
-        for (text, kept) in [
-            ("all good", "all good"),
-            ("token tok+en/1 is wrong", "token *** is wrong"),
-            ("tok+en/1-longer", "***"),
-            ("at /update?token=tok%2Ben%2F1&x", "at /update?token=***&x"),
-            ("two\r\nlines\u{1b}[31m and\ttabs", "two lines [31m and tabs"),
-            ("abc is too short to mask", "abc is too short to mask"),
-            ("at /update?token=tok%2Ben…; check token", "at /update?token=***…; check token"),
-            ("tok+en/1-long… and tok…", "***… and tok…"),
-        ] {
-            assert_eq!(mask.clean(text), kept);
-        }
-        assert_eq!(mask.clean(&"ä".repeat(1000)).chars().count(), LONGEST_TEXT);
-        assert!(!format!("{mask:?}").contains("tok"));
-    }
 
     async fn push(talk: Box<dyn Talk + Send>) -> Pushed {
         Sender::new().unwrap().push(talk, 1, &Mask::default(), &Unbounded(Moment::default)).await
@@ -605,19 +422,5 @@ mod tests {
             assert!(why.contains("out of bounds"), "{url}: {why}");
         }
         assert!(!is_out_of_bounds("https://api.test/") && !is_out_of_bounds("http://127.0.0.1:9000/"));
-    }
-
-    #[tokio::test]
-    async fn a_closed_port_heard_no_dns_message_and_a_silent_one_may_have() {
-        let message = Bytes::from_static(&[7, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-        let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let closed = UdpSocket::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-        for (server, is_tcp, was_sent) in
-            [(silent.local_addr().unwrap(), false, true), (closed, false, false), (closed, true, false)]
-        {
-            let call = DnsCall { server: server.to_string().into(), is_tcp, message: message.clone() };
-            let Heard::Silence(silence) = ask(&call).await else { panic!("{call:?}") };
-            assert_eq!(silence.was_sent, was_sent, "{call:?}: {}", silence.why);
-        }
     }
 }

@@ -11,7 +11,7 @@ use nicgate_protocol::Hostname;
 
 use super::*;
 use crate::provider::play::{NOON, assert_refused, assert_unconfirmed, host, host_after, set};
-use crate::provider::{HostJob, Silence};
+use crate::provider::{Answer, HostJob, Silence};
 
 /// What the API on paper is like.
 #[derive(Clone)]
