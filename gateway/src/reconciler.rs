@@ -1,7 +1,7 @@
 //! The task that makes providers publish what the store says: it asks `logic::reconcile` what to push, has
 //! `provider::send` do it, and records what was confirmed.
 //!
-//! One tokio task per push ([`push`]), so a slow answer delays nobody else; how many at once, in which order and when
+//! One tokio task per push (`push.rs`), so a slow answer delays nobody else; how many at once, in which order and when
 //! again is decided in the logic. The store is the only truth: what is desired is read from it when a push is planned, and the
 //! task itself may die at any time without losing anything.
 //!

@@ -1,7 +1,7 @@
 //! Alibaba Cloud DNS (AliDNS), API of 2015-01-09 (help.aliyun.com/zh/dns, "API overview").
 //!
 //! Calls name their action in a header and carry all parameters in the query; requests are signed
-//! ([`acs3`](super::sign::acs3)). Every record has an id of its own, a text of digits that may not fit a float. An
+//! (`sign/acs3.rs`). Every record has an id of its own, a text of digits that may not fit a float. An
 //! update is one call for each record: there is no batch that changes records in place.
 //!
 //! The least TTL depends on the domain's edition (600 in the free one), so it is read together with the domain and

@@ -1,6 +1,6 @@
 //! DNSPod by the API 3.0 of Tencent Cloud, version 2021-03-23 (cloud.tencent.com/document/api/1427).
 //!
-//! Every call is a signed `POST` of JSON ([`tc3`](super::sign::tc3)) and is answered with status 200; a failure has an
+//! Every call is a signed `POST` of JSON (`sign/tc3.rs`) and is answered with status 200; a failure has an
 //! `Error`. An address is changed with `ModifyDynamicDNS`, which was made for that and leaves the record's other
 //! settings alone. Lines of resolution have Chinese names; `0` is the id of the default one, and only that is written.
 //!

@@ -4,10 +4,10 @@
 //! network, no clock and no dice; [`send`] alone talks. So a provider is tested by a table of answers and cannot
 //! forget a timeout. What it may remember for the next change (zone and record ids) comes back with the outcome.
 //!
-//! Most APIs know zones and records. They share one conversation, [`records`]: what to look at before writing, what
+//! Most APIs know zones and records. They share one conversation, `records.rs`: what to look at before writing, what
 //! may be changed, what a lost answer means. Their files only say how to ask and how to read the answers. So it is with
-//! services that can be told and not be asked ([`service`]), and with vendors that keep a zone's own address apart
-//! ([`apex`]). RFC 2136 has a conversation of its own, because its messages have conditions.
+//! services that can be told and not be asked (`service.rs`), and with vendors that keep a zone's own address apart
+//! (`apex.rs`). RFC 2136 has a conversation of its own, because its messages have conditions.
 //!
 //! A new provider is one file here and one word in the `providers!` list.
 

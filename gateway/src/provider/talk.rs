@@ -17,7 +17,7 @@ use super::Class;
 pub struct Job {
     /// The zone that holds the hosts, as it is configured. At the provider they may lie in a zone above it.
     pub zone: Hostname,
-    /// The hosts; at most [`Provider::hosts_at_once`], none of them twice, never empty.
+    /// The hosts; at most [`super::Provider::hosts_at_once`], none of them twice, never empty.
     pub hosts: Vec<HostJob>,
 }
 
@@ -205,7 +205,7 @@ pub struct Silence {
 pub enum Outcome {
     /// The provider publishes what was wanted: it said so itself, in the answer to a write or to a look.
     Confirmed {
-        /// Zone and record ids, in the provider's own words; comes back in [`Job::before`].
+        /// Zone and record ids, in the provider's own words; comes back in [`HostJob::before`].
         remembered: Option<Box<str>>,
         /// The TTL that went with it, in seconds; 0 when nothing is published.
         ttl: u32,

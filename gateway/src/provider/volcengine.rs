@@ -1,7 +1,7 @@
 //! Volcengine DNS (TrafficRoute), API of 2018-08-01 (www.volcengine.com/docs/6758).
 //!
 //! Calls name their action in the query; reads are `GET`, writes `POST` of JSON, all signed
-//! ([`volc`](super::sign::volc)). Records have ids, and the answer to a write shows the record.
+//! (`sign/volc.rs`). Records have ids, and the answer to a write shows the record.
 //!
 //! The least TTL depends on the edition. No call tells it; so the first refusal that speaks of the TTL is answered with
 //! the one that every edition takes, and that is remembered with the zone's id. Only the line `default` is written.

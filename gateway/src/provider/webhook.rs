@@ -1,5 +1,5 @@
 //! A webhook: any HTTP interface as a provider. Method, URL, headers and body are the operator's, with words in braces
-//! for names and addresses ([`template`]), and so is what counts as a success ([`expect`]).
+//! for names and addresses (`template.rs`), and so is what counts as a success (`expect.rs`).
 //!
 //! A template with `{ip}` or `{type}` makes one call for each address that changed; one that has only `{ipv4}` and `{ipv6}`
 //! makes one call with all of them. Taking a host offline needs `delete_url`. With `hmac_secret` every call is signed, so that a
