@@ -21,8 +21,10 @@ use std::time::{Duration, Instant};
 
 use nicgate::clock::Clock;
 use nicgate::config;
-use nicgate::gateway::{Running, Start};
+use nicgate::desk::DeskError;
+use nicgate::gateway::{Running, Start, StartError};
 use nicgate::log::{Format, Log, Writer};
+use nicgate::store::StoreError;
 use nicgate_logic::Now;
 use nicgate_protocol::Timestamp;
 
@@ -213,7 +215,24 @@ impl House {
     }
 
     /// Starts the gateway that was stopped.
+    ///
+    /// # Panics
+    /// When it does not start.
     pub fn start(&mut self) {
+        // Another story may just be starting a program: for a moment that child holds every lock of this process, too.
+        for _ in 0..200 {
+            match self.try_start() {
+                Ok(()) => return,
+                Err(StartError::Desk(DeskError::Store(StoreError::InUse { .. }))) => {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+        panic!("the store stays in use");
+    }
+
+    fn try_start(&mut self) -> Result<(), StartError> {
         let settings = match config::load(&self.configuration(), &|_| None) {
             Ok(settings) => settings,
             Err(mistakes) => panic!("{mistakes}"),
@@ -221,9 +240,9 @@ impl House {
         let clock = Clock::Set(Arc::clone(&self.hands.0));
         let (log, writer) = Log::start(Format::Json, clock.clone(), self.lines.clone());
         let start = Start { settings, file: Some(self.configuration()), clock, log };
-        let running = self.runtime.block_on(Running::start(start)).unwrap_or_else(|error| panic!("{error}"));
-        self.running = Some(running);
+        self.running = Some(self.runtime.block_on(Running::start(start))?);
         self.writer = Some(writer);
+        Ok(())
     }
 
     /// Stops the gateway in good order.
