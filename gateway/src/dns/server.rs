@@ -160,12 +160,13 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.stopping.store(true, Ordering::Relaxed);
-        for listener in &self.listeners {
-            listener.abort();
-        }
         for thread in self.threads.drain(..) {
             // A thread that panicked has said so already.
             let _ = thread.join();
+        }
+        // Last, because this socket keeps the port: a server that got it earlier would share it with our threads.
+        for listener in &self.listeners {
+            listener.abort();
         }
     }
 }
