@@ -2,10 +2,10 @@
 //! `provider::send` do it, and records what was confirmed.
 //!
 //! One tokio task per push (`push.rs`), so a slow answer delays nobody else; how many at once, in which order and when
-//! again is decided in the logic. The store is the only truth: what is desired is read from it when a push is planned, and the
-//! task itself may die at any time without losing anything.
+//! again is decided in the logic. The store is the only truth: what is desired is read from it when a push is planned,
+//! and the task itself may die at any time without losing anything.
 //!
-//! Lock order: the reconciler's own lock first, then the store's.
+//! Lock order: the rounds of `drift.rs` first, then the reconciler's own lock, then the store's.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -231,6 +231,10 @@ impl Reconciler {
     }
 
     fn adopt(&self, policy: Arc<Policy>, upstreams: HashMap<Arc<str>, Upstream>) {
+        let watched = |name: &Arc<str>| Some((Arc::clone(name), upstreams.get(name)?.drift?.every));
+        let watched: Vec<_> = upstreams.keys().filter_map(watched).collect();
+        self.rounds().configure(&watched, self.now());
+        self.watched.notify_one();
         let is_resumed = {
             let mut inner = self.lock();
             let lane = |name: &Arc<str>| {
@@ -248,10 +252,6 @@ impl Reconciler {
                 zone.providers.iter().any(|name| **name == *provider).then(|| zone.name.clone())
             };
             let now = self.now();
-            let watched = |name: &Arc<str>| Some((Arc::clone(name), upstreams.get(name)?.drift?.every));
-            let watched: Vec<_> = upstreams.keys().filter_map(watched).collect();
-            self.rounds().configure(&watched, now);
-            self.watched.notify_one();
             inner.plan.configure(&lanes, now, zone_of);
             let Inner { plan, waiters, troubles, .. } = &mut *inner;
             // Whoever waits for something that was dropped hears nothing more, and that is "not yet".

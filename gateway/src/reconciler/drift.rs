@@ -60,7 +60,7 @@ impl Reconciler {
     }
 
     /// The hosts of which a provider confirmed something, sorted.
-    fn hosts_of(&self, provider: &str) -> Vec<Hostname> {
+    pub(super) fn hosts_of(&self, provider: &str) -> Vec<Hostname> {
         let policy = Arc::clone(&self.lock().policy);
         let mut hosts = Vec::new();
         self.ledger.for_each_host(&mut |hostname, state| {

@@ -576,3 +576,28 @@ async fn a_reading_that_is_turned_away_closes_the_account_and_comes_again() {
     assert_eq!(*bench.one.looks.lock().unwrap(), 1);
     assert!(bench.drifts.lock().unwrap().is_empty(), "what could not be read did not drift");
 }
+
+#[tokio::test]
+async fn a_reload_while_a_round_begins_locks_nobody_out() {
+    let bench = Arc::new(Bench::new());
+    bench.record("a.one.test", 1);
+    let done = |work: fn(&Bench, u64)| {
+        let (bench, (told, heard)) = (Arc::clone(&bench), std::sync::mpsc::channel());
+        std::thread::spawn(move || {
+            (1..20_000).for_each(|turn| work(&bench, turn));
+            let _ = told.send(());
+        });
+        heard
+    };
+    // Another span each time, so that a round begins anew.
+    let reloads = done(|bench, turn| {
+        bench.change_one(|one| one.drift = Some(Drift { every: Duration::from_nanos(turn), repairs: false }));
+    });
+    let rounds = done(|bench, turn| {
+        let later = Now { wall: Timestamp(0), uptime: Duration::from_secs((1 << 40) + turn) };
+        let _ = bench.reconciler.rounds().next(later, |provider| bench.reconciler.hosts_of(provider));
+    });
+    for heard in [reloads, rounds] {
+        heard.recv_timeout(Duration::from_secs(20)).expect("they wait for each other");
+    }
+}
