@@ -19,7 +19,7 @@ use nicgate_logic::policy::DEFAULT_TTL;
 use serde_json::{Value, json};
 
 use self::answer::PROXIED_NOTE;
-use super::encode::{is_id, percent_encoded, secret_header};
+use super::encode::{bearer, is_id, percent_encoded};
 use super::records::{Act, Api, Ask, Change, Found, Known, Page, Spot, View, Written, Zoned};
 use super::trouble::Trouble;
 use super::{
@@ -56,7 +56,7 @@ pub const KIND: Kind = Kind { word: "cloudflare", about: "Cloudflare DNS, by its
 
 fn open(settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
     let bad = |key, why: &str| BadSetting { key, why: why.to_owned() };
-    let authorization = secret_header(API_TOKEN, &format!("Bearer {}", settings.credential(API_TOKEN)?))?;
+    let authorization = bearer(settings, API_TOKEN)?;
     let zone_id = settings.text(ZONE_ID).map(str::trim);
     if zone_id.is_some_and(|id| !is_id(id)) {
         return Err(bad(ZONE_ID, "an id is 32 hexadecimal digits; the zone's name belongs into [[zone]]"));

@@ -16,7 +16,7 @@ use nicgate_protocol::{AddressSet, Family, Hostname};
 use serde_json::{Value, json};
 
 use super::apex::{Apex, Located, Members, Sheet, TwoPlaces};
-use super::encode::{absolute, percent_encoded, relative, scalar, secret_header};
+use super::encode::{absolute, bearer, percent_encoded, relative, scalar};
 use super::records::{Act, Api, Ask, Change, Found, Known, Page, Record, Spot, View, Written};
 use super::trouble::{Meaning, Trouble, read_json, says_nothing};
 use super::{Answer, BadSetting, Budget, Class, HttpCall, Key, Kind, Provider, ProviderSettings, Window, base_url};
@@ -36,7 +36,7 @@ pub const KIND: Kind = Kind { word: "dynv6", about: "dynv6, by its API.", keys: 
 fn open(settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
     Ok(TwoPlaces::provider(Account {
         base: base_url(settings, DEFAULT_ENDPOINT)?,
-        authorization: secret_header(TOKEN, &format!("Bearer {}", settings.credential(TOKEN)?))?,
+        authorization: bearer(settings, TOKEN)?,
     }))
 }
 

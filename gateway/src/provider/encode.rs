@@ -10,7 +10,7 @@ use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
 use nicgate_protocol::Hostname;
 use serde_json::Value;
 
-use super::{BadSetting, HttpCall};
+use super::{BadSetting, HttpCall, ProviderSettings};
 
 impl HttpCall {
     /// A call that asks for JSON.
@@ -60,6 +60,14 @@ pub(crate) fn basic_header(username: &str, password: &str) -> HeaderValue {
     let mut value = HeaderValue::from_str(&text).expect("base64 has no letter that a header may not hold");
     value.set_sensitive(true);
     value
+}
+
+/// The value of an Authorization header with a token (RFC 6750 2.1), which is the setting `key`.
+///
+/// # Errors
+/// When it is missing, or no token.
+pub(crate) fn bearer(settings: &ProviderSettings, key: &'static str) -> Result<HeaderValue, BadSetting> {
+    secret_header(key, &format!("Bearer {}", settings.credential(key)?))
 }
 
 /// Everything but the unreserved characters of RFC 3986 2.3 as `%XX`.

@@ -16,7 +16,7 @@ use http::header::{AUTHORIZATION, HeaderValue};
 use nicgate_protocol::{Family, Hostname};
 use serde_json::{Value, json};
 
-use super::encode::{absolute, relative, seconds, secret_header, segment};
+use super::encode::{absolute, bearer, relative, seconds, segment};
 use super::records::{Api, Ask, Change, Known, Page, Record, Spot, View, Written, Zoned};
 use super::trouble::{Meaning, Trouble, read_json, says_nothing};
 use super::{Answer, BadSetting, Budget, Class, HttpCall, Key, Kind, Provider, ProviderSettings, Window, base_url};
@@ -35,7 +35,7 @@ pub const KIND: Kind = Kind { word: "gandi", about: "Gandi LiveDNS.", keys: KEYS
 fn open(settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
     Ok(Zoned::provider(Account {
         base: base_url(settings, DEFAULT_ENDPOINT)?,
-        authorization: secret_header(TOKEN, &format!("Bearer {}", settings.credential(TOKEN)?))?,
+        authorization: bearer(settings, TOKEN)?,
     }))
 }
 

@@ -18,7 +18,7 @@ use http::header::{AUTHORIZATION, HeaderValue};
 use nicgate_protocol::Family;
 use serde_json::{Map, Value, json};
 
-use super::encode::{absolute, number, query, relative, seconds, secret_header, segment};
+use super::encode::{absolute, bearer, number, query, relative, seconds, segment};
 use super::records::{Act, Api, Ask, Change, Known, Page, Record, Spot, View, Written, Zoned};
 use super::trouble::{Meaning, Trouble, read_json, says_nothing};
 use super::{Answer, BadSetting, Budget, Class, HttpCall, Key, Kind, Provider, ProviderSettings, Window, base_url};
@@ -41,7 +41,7 @@ pub const KIND: Kind = Kind { word: "hetzner", about: "Hetzner DNS, by the Cloud
 fn open(settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
     Ok(Zoned::provider(Project {
         base: base_url(settings, DEFAULT_ENDPOINT)?,
-        authorization: secret_header(TOKEN, &format!("Bearer {}", settings.credential(TOKEN)?))?,
+        authorization: bearer(settings, TOKEN)?,
     }))
 }
 

@@ -15,7 +15,7 @@ use nicgate_logic::policy::DEFAULT_TTL;
 use nicgate_protocol::{Family, Hostname};
 use serde_json::{Value, json};
 
-use super::encode::{absolute, is_id, number, relative, scalar, seconds, secret_header};
+use super::encode::{absolute, bearer, is_id, number, relative, scalar, seconds};
 use super::records::{Act, Api, Ask, Change, Found, Known, Page, Record, Spot, View, Written, Zoned};
 use super::trouble::{Meaning, Trouble, read_json};
 use super::{
@@ -42,7 +42,7 @@ pub const KIND: Kind = Kind { word: "linode", about: "Linode (Akamai) DNS Manage
 fn open(settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
     Ok(Zoned::provider(Account {
         base: base_url(settings, DEFAULT_ENDPOINT)?,
-        authorization: secret_header(TOKEN, &format!("Bearer {}", settings.credential(TOKEN)?))?,
+        authorization: bearer(settings, TOKEN)?,
     }))
 }
 

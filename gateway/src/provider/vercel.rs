@@ -11,7 +11,7 @@ use http::header::{AUTHORIZATION, HeaderValue};
 use nicgate_protocol::Hostname;
 use serde_json::{Value, json};
 
-use super::encode::{absolute, is_id, query, relative, scalar, seconds, secret_header};
+use super::encode::{absolute, bearer, is_id, query, relative, scalar, seconds};
 use super::records::{Act, Api, Ask, Change, Known, Page, Record, Spot, View, Written, Zoned};
 use super::trouble::{Meaning, Trouble, read_json};
 use super::{Answer, BadSetting, Budget, Class, HttpCall, Key, Kind, Provider, ProviderSettings, Window, base_url};
@@ -40,7 +40,7 @@ fn open(settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
     }
     Ok(Zoned::provider(Account {
         base: base_url(settings, DEFAULT_ENDPOINT)?,
-        authorization: secret_header(TOKEN, &format!("Bearer {}", settings.credential(TOKEN)?))?,
+        authorization: bearer(settings, TOKEN)?,
         team: team.map(Into::into),
     }))
 }

@@ -11,7 +11,7 @@ use http::header::{AUTHORIZATION, HeaderValue};
 use nicgate_protocol::{Family, Hostname};
 use serde_json::{Value, json};
 
-use super::encode::{absolute, percent_encoded, relative, scalar, seconds, secret_header};
+use super::encode::{absolute, bearer, percent_encoded, relative, scalar, seconds};
 use super::records::{Act, Api, Ask, Change, Known, Page, Record, Spot, View, Written, Zoned};
 use super::trouble::{Meaning, Trouble, read_json};
 use super::{
@@ -33,7 +33,7 @@ pub const KIND: Kind = Kind { word: "vultr", about: "Vultr DNS, by its API.", ke
 fn open(settings: &ProviderSettings) -> Result<Arc<dyn Provider>, BadSetting> {
     Ok(Zoned::provider(Account {
         base: base_url(settings, DEFAULT_ENDPOINT)?,
-        authorization: secret_header(API_KEY, &format!("Bearer {}", settings.credential(API_KEY)?))?,
+        authorization: bearer(settings, API_KEY)?,
     }))
 }
 
