@@ -66,6 +66,9 @@ fn the_list_explains_every_type_and_every_key() {
             assert!(list.contains(key["about"].as_str().unwrap()), "{key}");
         }
     }
+    let common = list.lines().find(|line| line.starts_with("Every type also takes")).unwrap();
+    let takes = |key: &&str| common.replace(['.', ','], " ").split_whitespace().any(|word| word == *key);
+    assert!(nicgate::provider::COMMON_KEYS.iter().filter(|key| **key != "type").all(takes), "{common}");
     let (_, one) = provider(&["list", "route53"]);
     assert!(one.contains("secret_access_key") && !one.contains("cloudflare"), "{one}");
     let (code, said) = provider(&["list", "carrier-pigeon"]);

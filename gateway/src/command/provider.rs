@@ -8,10 +8,10 @@ use serde::Serialize;
 use crate::clock::Clock;
 use crate::command::order::{print_json, settings};
 use crate::command::{ConfigArgument, DONE, FAILED, ProviderCommand, complain};
-use crate::config::Settings;
+use crate::config::{Settings, enumerate};
 use crate::entropy;
 use crate::provider::send::{Mask, Sender, Unbounded};
-use crate::provider::{KINDS, Kind, Moment, Outcome, ProviderSettings, Shape, Sight};
+use crate::provider::{COMMON_KEYS, KINDS, Kind, Moment, Outcome, ProviderSettings, Shape, Sight};
 
 pub(super) fn run(command: ProviderCommand) -> u8 {
     match command {
@@ -82,8 +82,8 @@ fn list(wanted: Option<&str>, json: bool) -> u8 {
         println!();
     }
     if wanted.is_none() {
-        println!("Every type also takes name, endpoint, ttl, ca_file and calls_per_minute. A secret key x may be");
-        println!("written as x, x_file, x_env or x_credential.");
+        println!("Every type also takes {}.", enumerate(COMMON_KEYS.into_iter().filter(|key| *key != "type")));
+        println!("A secret key x may be written as x, x_file, x_env or x_credential.");
     }
     DONE
 }

@@ -30,6 +30,7 @@ use nicgate_logic::device::Device;
 use nicgate_logic::policy::Policy;
 use nicgate_protocol::{DeviceId, MasterKey};
 
+pub(crate) use self::nearest::enumerate;
 pub use self::report::{Mistake, Mistakes, Place, Position};
 pub use self::server::{Dns, Limits, LogForm, Server, Tls};
 pub use self::zones::ZoneSettings;

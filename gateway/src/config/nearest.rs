@@ -22,7 +22,7 @@ pub(super) fn suggest<'a>(written: &str, words: impl IntoIterator<Item = &'a str
 }
 
 /// `a, b and c`.
-pub(super) fn enumerate<'a>(words: impl Iterator<Item = &'a str>) -> String {
+pub(crate) fn enumerate<'a>(words: impl Iterator<Item = &'a str>) -> String {
     enumerate_with(words.map(str::to_owned), "and")
 }
 
