@@ -29,6 +29,7 @@ pub mod schedule;
 pub mod settings;
 pub mod state;
 pub mod trouble;
+pub mod way;
 
 pub use base_url::BaseUrl;
 pub use command::update::{When, update};
