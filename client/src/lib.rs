@@ -13,7 +13,7 @@
 //! | [`report`], [`trouble`] | how it ended, for people, for scripts, as an exit code |
 //!
 //! A program that brings its own settings (the gateway's demo does) needs [`update`] alone.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod base_url;
 pub mod choose;

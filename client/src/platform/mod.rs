@@ -1,14 +1,38 @@
 //! What differs from system to system, behind the same few functions. No `cfg` for a system stands elsewhere, but
 //! for the sockets of [`crate::way`].
+//!
+//! Whatever judges is apart from whatever asks the system: `linux` reads text, `adapter` judges plain values, and both
+//! are tested everywhere. A protection that cannot be given is an error, never silence.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io;
 use std::net::{IpAddr, Ipv6Addr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use nicgate_protocol::Secret;
 
 use crate::choose::Marks;
 
+#[cfg(any(windows, test))]
+mod adapter;
+#[cfg(any(windows, test))]
+mod command_line;
+pub mod events;
 #[cfg(any(target_os = "linux", test))]
 mod linux;
+#[cfg(all(unix, not(target_os = "linux")))]
+mod macos;
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
+#[cfg(unix)]
+use unix as system;
+#[cfg(windows)]
+use windows as system;
 
 /// A network interface as the system lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +86,141 @@ pub struct DefaultRoute {
     pub metric: u32,
 }
 
+/// The default routes in the order in which [`Interface::routes`] has them.
+fn prefer(mut routes: Vec<DefaultRoute>) -> Vec<DefaultRoute> {
+    routes.sort_by_key(|route| (route.router.is_ipv6(), route.metric));
+    routes
+}
+
+/// Every interface with its addresses and default routes, in the system's order. One that has no address may be
+/// missing.
+///
+/// # Errors
+/// When the system does not list them.
+pub fn interfaces() -> io::Result<Vec<Interface>> {
+    system::interfaces()
+}
+
+/// The system's word that an address or a route has changed.
+pub struct Changes(system::Changes);
+
+impl Changes {
+    /// Listens from now on. Needs tokio's runtime with I/O.
+    ///
+    /// # Errors
+    /// When the system does not tell about changes; then only looking again and again finds them.
+    pub fn watch() -> io::Result<Self> {
+        Ok(Self(system::Changes::watch()?))
+    }
+
+    /// Waits for a change after the one last told; several at once are told once, and some are none at all. Nothing
+    /// is lost when this future is dropped. Should the system stop telling, this waits for ever.
+    pub async fn next(&mut self) {
+        if self.0.next().await.is_err() {
+            std::future::pending().await
+        }
+    }
+}
+
+/// Who can open what [`seal`] has closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Programs of this user on this machine.
+    User,
+    /// Any program on this machine that can read the file: its readers must be restricted.
+    Machine,
+}
+
+/// Closes a key so that it is of no use elsewhere (DPAPI on Windows); `None` where the system has no such thing, and
+/// a file that only its owner can read has to do.
+///
+/// # Errors
+/// When the system has it and refuses.
+pub fn seal(key: &[u8], scope: Scope) -> io::Result<Option<Vec<u8>>> {
+    system::seal(key, scope)
+}
+
+/// Opens what [`seal`] has closed, of either scope.
+///
+/// # Errors
+/// When it was sealed elsewhere, for somebody else, or is damaged; always where there is no [`seal`].
+pub fn unseal(sealed: &[u8]) -> io::Result<Secret<Vec<u8>>> {
+    system::unseal(sealed)
+}
+
+/// Who may read a file or folder, besides the system and its administrators. Only Windows tells the last three apart;
+/// elsewhere it is the owner in every case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readers {
+    /// Its owner, who may do everything.
+    Owner,
+    /// Nobody else; it belongs to the administrators.
+    Administrators,
+    /// The account `LOCAL SERVICE`; it belongs to the administrators.
+    Service,
+    /// The account `LOCAL SERVICE`, which may change and delete it as well.
+    ServiceWriter,
+}
+
+/// Lets nobody but `readers` at a file, or at a folder and whatever will be in it.
+///
+/// # Errors
+/// When the system does not set it: then the file is not protected.
+pub fn restrict(path: &Path, readers: Readers) -> io::Result<()> {
+    system::restrict(path, readers)
+}
+
+/// Whether somebody else than a file's owner can read it; `None` where the system has no such mode bits or the file
+/// cannot be looked at.
+#[must_use]
+pub fn is_readable_by_others(path: &Path) -> Option<bool> {
+    system::is_readable_by_others(path)
+}
+
+/// Whether this program may change the system: root, or an administrator who has said yes. `false` when the system
+/// does not tell.
+#[must_use]
+pub fn is_elevated() -> bool {
+    system::is_elevated()
+}
+
+/// Runs this program once more as an administrator, after asking the person at the screen, and gives its exit code.
+/// What it prints is not seen.
+///
+/// # Errors
+/// [`io::ErrorKind::PermissionDenied`] when the person says no, [`io::ErrorKind::Unsupported`] where there is nobody
+/// to ask (all but Windows).
+pub fn run_elevated(arguments: &[OsString]) -> io::Result<u32> {
+    system::run_elevated(arguments)
+}
+
+/// Runs a program to its end without a window, and without anything to read from.
+///
+/// # Errors
+/// When it cannot be started.
+pub fn run_hidden(program: &Path, arguments: &[OsString]) -> io::Result<Output> {
+    system::run_hidden(program, arguments)
+}
+
+/// Where the machine's configuration is. Never taken from the environment, which somebody without rights may have
+/// set for a program that has them.
+#[must_use]
+pub fn system_folder() -> PathBuf {
+    system::system_folder()
+}
+
+/// Where a user's own configuration is, unless the environment does not say.
+#[must_use]
+pub fn own_folder(environment: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    system::own_folder(&|name| environment(name).filter(|value| !value.is_empty()))
+}
+
+/// What the machine calls itself, without a domain; `None` when it does not.
+#[must_use]
+pub fn machine_name() -> Option<String> {
+    system::machine_name().filter(|name| !name.is_empty())
+}
+
 /// What the system notes about its IPv6 addresses; an address that is missing is one about which it says nothing.
 #[must_use]
 pub fn address_marks() -> BTreeMap<Ipv6Addr, Marks> {
@@ -71,18 +230,5 @@ pub fn address_marks() -> BTreeMap<Ipv6Addr, Marks> {
     BTreeMap::new()
 }
 
-/// Whether somebody else than a file's owner can read it; `None` where the system has no such mode bits or the file
-/// cannot be looked at.
-#[must_use]
-pub fn is_readable_by_others(path: &Path) -> Option<bool> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt as _;
-        Some(std::fs::metadata(path).ok()?.mode() & 0o077 != 0)
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = path;
-        None
-    }
-}
+#[cfg(test)]
+mod tests;

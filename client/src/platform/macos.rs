@@ -1,0 +1,73 @@
+//! macOS: interfaces without marks, the default route by asking where packets would leave, and a routing socket that
+//! tells about changes.
+
+use std::ffi::OsString;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use nicgate_protocol::Family;
+use socket2::{Domain, Socket, Type};
+
+use super::{DefaultRoute, Interface, Kind, unix};
+
+/// `PF_ROUTE` of `sys/socket.h`.
+const ROUTES: i32 = 17;
+
+/// Adds what the list of addresses does not tell. Which router a default route leads to stays unknown, and so does
+/// every route that is not the preferred one.
+pub(super) fn complete(interfaces: &mut [Interface]) {
+    let sources = Family::BOTH.map(source_address);
+    for interface in interfaces {
+        if ["utun", "ipsec"].iter().any(|prefix| interface.name.starts_with(prefix)) {
+            interface.kind = Kind::Vpn;
+        }
+        let has = |source: &IpAddr| interface.addresses.iter().any(|local| local.address == *source);
+        let leaves_here = sources.iter().flatten().filter(|source| has(source));
+        interface.routes = super::prefer(leaves_here.map(|source| route(*source)).collect());
+    }
+}
+
+fn route(source: IpAddr) -> DefaultRoute {
+    let router = match source {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    DefaultRoute { router, metric: 0 }
+}
+
+/// The address with which the system would speak to the outside. Connecting a UDP socket only asks the routing
+/// table: nothing is sent. The destinations are documentation addresses, which go where the default route leads.
+fn source_address(family: Family) -> Option<IpAddr> {
+    let (here, there): (SocketAddr, SocketAddr) = match family {
+        Family::V4 => ((Ipv4Addr::UNSPECIFIED, 0).into(), (Ipv4Addr::new(198, 51, 100, 1), 9).into()),
+        Family::V6 => ((Ipv6Addr::UNSPECIFIED, 0).into(), (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1), 9).into()),
+    };
+    let socket = UdpSocket::bind(here).ok()?;
+    socket.connect(there).ok()?;
+    socket.local_addr().ok().map(|address| address.ip())
+}
+
+/// A socket that hears whatever happens to the routing table, addresses and cards included (route(4)).
+pub(super) fn change_socket() -> io::Result<OwnedFd> {
+    Ok(Socket::new(Domain::from(ROUTES), Type::RAW, None)?.into())
+}
+
+pub(super) fn is_elevated() -> bool {
+    said("/usr/bin/id", "-u").is_some_and(|user| user == "0")
+}
+
+pub(super) fn machine_name() -> Option<String> {
+    said("/bin/hostname", "-s")
+}
+
+/// What a program of the system prints.
+fn said(program: &str, argument: &str) -> Option<String> {
+    let output = unix::run_hidden(Path::new(program), &[OsString::from(argument)]).ok()?;
+    Some(String::from_utf8(output.stdout).ok()?.trim().to_owned())
+}
+
+pub(super) fn system_folder() -> PathBuf {
+    PathBuf::from("/Library/Application Support/nicgate")
+}

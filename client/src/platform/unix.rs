@@ -1,0 +1,140 @@
+//! What Linux and macOS have in common. Where they differ, `linux` and `macos` know more.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use if_addrs::{IfAddr, IfOperStatus};
+use nicgate_protocol::Secret;
+
+#[cfg(target_os = "linux")]
+use super::linux as kernel;
+#[cfg(not(target_os = "linux"))]
+use super::macos as kernel;
+use super::{Interface, Kind, Local, Readers, Scope};
+
+pub(super) use kernel::{is_elevated, machine_name, system_folder};
+
+pub(super) fn interfaces() -> io::Result<Vec<Interface>> {
+    let mut interfaces: Vec<Interface> = Vec::new();
+    for listed in if_addrs::get_if_addrs()? {
+        // `eth0:1` is a label that an address on eth0 has.
+        let name = listed.name.split(':').next().unwrap_or_default();
+        let known = interfaces.iter().position(|interface| interface.name == name);
+        let at = known.unwrap_or_else(|| {
+            interfaces.push(bare(name, &listed));
+            interfaces.len() - 1
+        });
+        let prefix = match &listed.addr {
+            IfAddr::V4(v4) => v4.prefixlen,
+            IfAddr::V6(v6) => v6.prefixlen,
+        };
+        interfaces[at].addresses.push(Local { address: listed.ip(), prefix, marks: None });
+    }
+    kernel::complete(&mut interfaces);
+    Ok(interfaces)
+}
+
+/// An interface as far as the list of addresses tells.
+fn bare(name: &str, listed: &if_addrs::Interface) -> Interface {
+    Interface {
+        name: name.to_owned(),
+        index: listed.index.unwrap_or_default(),
+        mac: None,
+        description: String::new(),
+        // One that works may say "unknown".
+        is_up: matches!(listed.oper_status, IfOperStatus::Up | IfOperStatus::Unknown),
+        kind: if listed.is_loopback() { Kind::Loopback } else { Kind::Ordinary },
+        addresses: Vec::new(),
+        routes: Vec::new(),
+    }
+}
+
+/// The socket on which the kernel tells about changes. It is of another family, but gives message by message as this
+/// type of socket does, and reading is all that happens to it.
+pub(super) struct Changes(tokio::net::UnixDatagram);
+
+impl Changes {
+    pub(super) fn watch() -> io::Result<Self> {
+        let socket = UnixDatagram::from(kernel::change_socket()?);
+        socket.set_nonblocking(true)?;
+        Ok(Self(tokio::net::UnixDatagram::from_std(socket)?))
+    }
+
+    /// Whatever has come by now is one change. What it says is of no interest: everything is looked at anew.
+    pub(super) async fn next(&mut self) -> io::Result<()> {
+        let mut message = [0; 4096];
+        let (mut is_changed, mut is_broken) = (false, false);
+        while !is_changed {
+            self.0.readable().await?;
+            loop {
+                match self.0.try_recv(&mut message) {
+                    Ok(_) => (is_changed, is_broken) = (true, false),
+                    Err(fault) if fault.kind() == io::ErrorKind::WouldBlock => break,
+                    // More has happened than the socket could keep: that is told once.
+                    Err(_) if !is_broken => (is_changed, is_broken) = (true, true),
+                    Err(fault) => return Err(fault),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn seal(_key: &[u8], _scope: Scope) -> io::Result<Option<Vec<u8>>> {
+    Ok(None)
+}
+
+pub(super) fn unseal(_sealed: &[u8]) -> io::Result<Secret<Vec<u8>>> {
+    Err(unsupported("only Windows opens sealed keys"))
+}
+
+pub(super) fn restrict(path: &Path, _readers: Readers) -> io::Result<()> {
+    let metadata = std::fs::metadata(path)?;
+    let mode = if metadata.is_dir() { 0o700 } else { 0o600 };
+    std::fs::set_permissions(path, PermissionsExt::from_mode(mode))
+}
+
+pub(super) fn is_readable_by_others(path: &Path) -> Option<bool> {
+    Some(std::fs::metadata(path).ok()?.mode() & 0o077 != 0)
+}
+
+pub(super) fn run_elevated(_arguments: &[OsString]) -> io::Result<u32> {
+    Err(unsupported("start it again with sudo"))
+}
+
+pub(super) fn run_hidden(program: &Path, arguments: &[OsString]) -> io::Result<Output> {
+    Command::new(program).args(arguments).stdin(Stdio::null()).output()
+}
+
+pub(super) fn own_folder(environment: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
+    let in_home = || environment("HOME").map(|home| Path::new(&home).join(".config"));
+    let folder = environment("XDG_CONFIG_HOME").map(PathBuf::from).or_else(in_home)?;
+    Some(folder.join("nicgate"))
+}
+
+/// There is no event log: whoever starts the program keeps what it prints.
+pub(super) mod events {
+    use std::io;
+
+    use crate::platform::events::Level;
+
+    pub(in crate::platform) fn register() -> io::Result<()> {
+        Ok(())
+    }
+
+    pub(in crate::platform) fn unregister() -> io::Result<()> {
+        Ok(())
+    }
+
+    pub(in crate::platform) fn report(_level: Level, _id: u16, _text: &str) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn unsupported(what: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, what)
+}
