@@ -74,3 +74,21 @@ pub(in crate::platform) fn run_elevated(arguments: &[OsString]) -> io::Result<u3
     };
     if has_ended { Ok(code) } else { Err(io::Error::last_os_error()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Where somebody would be asked, this does not ask: Wine says yes by itself.
+    #[test]
+    fn an_elevated_run_gives_its_exit_code() {
+        if std::env::var_os("WINEPREFIX").is_none() {
+            return;
+        }
+        let run = |arguments: &[&str]| run_elevated(&arguments.iter().map(OsString::from).collect::<Vec<_>>()).unwrap();
+        assert!(is_elevated());
+        // This very program, which finds no test of such a name, or no such option.
+        assert_eq!(run(&["--exact", r#"a "name" with\"#]), 0);
+        assert_ne!(run(&["--no-such-option"]), 0);
+    }
+}

@@ -16,30 +16,39 @@ use windows_sys::Win32::System::Registry::{
 use super::{checked, wide};
 use crate::platform::events::{Level, SOURCE};
 
-const KEY: &str = r"SYSTEM\CurrentControlSet\Services\EventLog\Application\nicgate-client";
+/// Where sources of the log "Application" are, one key each.
+const SOURCES: &str = r"SYSTEM\CurrentControlSet\Services\EventLog\Application";
 const MESSAGES: &str = r"%SystemRoot%\System32\EventCreate.exe";
 /// Errors, warnings and information.
 const TYPES: u32 = 7;
 
 pub(in crate::platform) fn register() -> io::Result<()> {
-    let messages: Vec<u8> = wide(MESSAGES)?.into_iter().flat_map(u16::to_ne_bytes).collect();
-    set("EventMessageFile", REG_EXPAND_SZ, &messages)?;
-    set("TypesSupported", REG_DWORD, &TYPES.to_ne_bytes())
+    add(SOURCE)
 }
 
-/// Sets a value of our key, which is made if it is not there.
+pub(in crate::platform) fn unregister() -> io::Result<()> {
+    remove(SOURCE)
+}
+
+fn add(source: &str) -> io::Result<()> {
+    let messages: Vec<u8> = wide(MESSAGES)?.into_iter().flat_map(u16::to_ne_bytes).collect();
+    set(source, "EventMessageFile", REG_EXPAND_SZ, &messages)?;
+    set(source, "TypesSupported", REG_DWORD, &TYPES.to_ne_bytes())
+}
+
+/// Sets a value of a source's key, which is made if it is not there.
 #[expect(unsafe_code, reason = "the registry")]
-fn set(name: &str, kind: REG_VALUE_TYPE, value: &[u8]) -> io::Result<()> {
-    let (key, name) = (wide(KEY)?, wide(name)?);
+fn set(source: &str, name: &str, kind: REG_VALUE_TYPE, value: &[u8]) -> io::Result<()> {
+    let (key, name) = (wide(format!(r"{SOURCES}\{source}"))?, wide(name)?);
     let (place, size) = (value.as_ptr().cast(), value.len() as u32);
     // SAFETY: both texts end with zeros; `place` has `size` bytes.
     checked(unsafe { RegSetKeyValueW(HKEY_LOCAL_MACHINE, key.as_ptr(), name.as_ptr(), kind, place, size) })
 }
 
 #[expect(unsafe_code, reason = "the registry")]
-pub(in crate::platform) fn unregister() -> io::Result<()> {
-    let key = wide(KEY)?;
-    // SAFETY: the text ends with a zero. It is a constant: no other key can be meant.
+fn remove(source: &str) -> io::Result<()> {
+    let key = wide(format!(r"{SOURCES}\{source}"))?;
+    // SAFETY: the text ends with a zero.
     match unsafe { RegDeleteTreeW(HKEY_LOCAL_MACHINE, key.as_ptr()) } {
         ERROR_FILE_NOT_FOUND | ERROR_PATH_NOT_FOUND => Ok(()),
         number => checked(number),
@@ -66,4 +75,43 @@ pub(in crate::platform) fn report(level: Level, id: u16, text: &str) -> io::Resu
     // SAFETY: it was opened above and is closed once.
     unsafe { DeregisterEventSource(log) };
     if is_written { Ok(()) } else { Err(fault) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+    use std::path::PathBuf;
+
+    use super::super::{is_elevated, run_hidden};
+    use super::*;
+
+    /// What `reg.exe`, which is not ours, finds at a source's key.
+    fn read(source: &str) -> Option<String> {
+        let root = std::env::var_os("SystemRoot").unwrap();
+        let program = PathBuf::from(root).join(r"System32\reg.exe");
+        let arguments = ["query".into(), OsString::from(format!(r"HKLM\{SOURCES}\{source}"))];
+        let output = run_hidden(&program, &arguments).unwrap();
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    #[test]
+    fn a_source_is_added_and_removed_by_an_administrator() {
+        // Not our own: that may be in use.
+        let source = "nicgate-client-test";
+        if !is_elevated() {
+            assert_eq!(add(source).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+            return;
+        }
+        add(source).unwrap();
+        let found = read(source).unwrap();
+        assert!(found.contains(MESSAGES) && found.contains("REG_EXPAND_SZ") && found.contains("0x7"), "{found}");
+        remove(source).unwrap();
+        assert_eq!(read(source), None);
+        remove(source).unwrap();
+    }
+
+    #[test]
+    fn a_zero_in_a_text_does_not_keep_it_out() {
+        report(Level::Information, 1, "a test\0of nicgate-client").unwrap();
+    }
 }
