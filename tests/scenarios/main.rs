@@ -29,3 +29,4 @@ mod several_providers;
 mod signatures;
 mod tls;
 mod upstream;
+mod windows_platform;

@@ -10,6 +10,7 @@ pub mod program;
 pub mod pusher;
 pub mod servers;
 pub mod signing;
+pub mod wine;
 pub mod wire;
 
 use std::net::SocketAddr;

@@ -27,14 +27,22 @@ pub fn program(name: &str) -> PathBuf {
     let tests = std::env::current_exe().expect("a test knows where it is");
     // target/debug/deps/scenarios-…: programs are one floor up.
     let folder = tests.ancestors().nth(2).expect("tests are built into a folder of the target folder");
-    let file = folder.join(name);
+    newest(folder.join(name), "cargo build --workspace")
+}
+
+/// Where cargo builds everything.
+pub(crate) fn target_folder() -> PathBuf {
+    let tests = std::env::current_exe().expect("a test knows where it is");
+    tests.ancestors().nth(3).expect("tests are built into a folder of the target folder").to_owned()
+}
+
+/// That very file, if it is there and none of its sources is newer; `build` is what makes it so.
+pub(crate) fn newest(file: PathBuf, build: &str) -> PathBuf {
     let written = |path: &Path| path.metadata().and_then(|metadata| metadata.modified()).ok();
-    let Some(built) = written(&file) else {
-        panic!("{} is missing: run `cargo build --workspace` first", file.display());
-    };
+    let Some(built) = written(&file) else { panic!("{} is missing: run `{build}` first", file.display()) };
     let newer = sources(&file).into_iter().find(|source| written(source).is_none_or(|time| time > built));
     if let Some(newer) = newer {
-        panic!("{} is older than {}: run `cargo build --workspace` first", file.display(), newer.display());
+        panic!("{} is older than {}: run `{build}` first", file.display(), newer.display());
     }
     file
 }
