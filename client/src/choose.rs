@@ -1,17 +1,25 @@
 //! What to send, and why: found addresses and rules in, one verdict for each address out. Pure.
 //!
-//! An IPv6 address that will go away (temporary, deprecated) or is not ready (tentative) is never taken from an
-//! interface, nor are link-local and other special ranges; private ones only where `allow_private` says so. An
-//! address that the gateway saw or that the file names is sent as it is: which ranges a zone takes is the gateway's
-//! to judge. Whether anything has to be sent at all is decided in `schedule`.
+//! The rule. A family has sources in an order of preference; the first that gives an address without an objection
+//! gives the one to send. Objections are: not of a host at all; on an interface: down, a VPN's, temporary, deprecated,
+//! tentative, private, link-local; from anybody but the gateway: whatever [`claims`](crate::detect::claims)
+//! recognizes (carrier NAT, a resolver's, a VPN's or proxy network's address); through a VPN: any. `allow_…` lifts
+//! them one by one. Among several addresses of one source the order is: public, already published, on the way out,
+//! known to last.
+//!
+//! What the gateway sees and what the file names is sent as it is: which ranges a zone takes is the gateway's to
+//! judge. Whether anything has to be sent at all is decided in `schedule`.
 
 use std::cmp::Reverse;
-use std::net::IpAddr;
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
 
 use nicgate_protocol::address::unmapped;
 use nicgate_protocol::{Family, Scope};
 
-use crate::settings::Source;
+use crate::detect::claims::{self, Claim};
+use crate::settings::source::fits;
+use crate::settings::{Allow, Source, Which};
 
 /// An address and where it was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,21 +33,44 @@ pub struct Found {
 /// Where an address was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
+    /// The command printed it.
+    Command,
     /// Written in the configuration file.
     Config,
+    /// A DNS server was asked.
+    Dns(Heard),
+    /// A public service sees us come from there.
+    Echo(Heard),
+    /// A gateway sees us come from there.
+    Gateway(Heard),
     /// On a network interface.
     Interface(Standing),
-    /// The gateway saw us come from there.
-    Web,
+    /// The home router says so; by this protocol.
+    Router(&'static str),
+    /// A STUN server sees us come from there.
+    Stun(Heard),
+}
+
+/// Somebody outside was asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// Who.
+    pub from: String,
+    /// The VPN through which the question went, if it did: the answer is then the VPN's address.
+    pub vpn: Option<String>,
 }
 
 /// How an address stands on its interface.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
     /// The interface's name.
     pub name: String,
+    /// Its hardware address, if it has one.
+    pub mac: Option<[u8; 6]>,
     /// Whether the interface is up.
     pub is_up: bool,
+    /// Whether it leads into somebody else's network.
+    pub is_vpn: bool,
     /// Whether packets to the outside leave by this interface.
     pub leads_out: bool,
     /// What the system says about the address; `None` when it says nothing.
@@ -62,8 +93,8 @@ pub struct Marks {
 pub struct Judged {
     /// The address.
     pub found: Found,
-    /// Whether this is the one to send.
-    pub is_chosen: bool,
+    /// The address to send, if this is the one: the one found, or the one with the configured interface id.
+    pub chosen: Option<IpAddr>,
     /// Why, as part of a sentence.
     pub why: String,
 }
@@ -73,10 +104,12 @@ pub struct Judged {
 pub struct Rule<'a> {
     /// Which family.
     pub family: Family,
-    /// Where its address comes from.
-    pub source: &'a Source,
-    /// Whether a private address on an interface will do when there is no public one.
-    pub allow_private: bool,
+    /// Where its address comes from, in the order of preference.
+    pub sources: &'a [Source],
+    /// Which objections are lifted.
+    pub allow: Allow,
+    /// What replaces the last 64 bits of an IPv6 address.
+    pub interface_id: Option<Ipv6Addr>,
     /// The address that the gateway last acknowledged: kept while it is as good as any other, so that a name does
     /// not swing between two equals.
     pub last: Option<IpAddr>,
@@ -85,25 +118,31 @@ pub struct Rule<'a> {
 /// Judges every address of one family, in the order found. At most one is chosen.
 #[must_use]
 pub fn choose(rule: Rule<'_>, found: &[Found]) -> Vec<Judged> {
-    let of_family = |found: &&Found| Family::of(found.address) == rule.family;
-    let mut judged: Vec<Judged> = found
-        .iter()
-        .filter(of_family)
-        .map(|found| match objection(rule, found) {
-            Some(why) => Judged { found: found.clone(), is_chosen: false, why },
-            None => Judged { found: found.clone(), is_chosen: true, why: String::new() },
-        })
-        .collect();
-
-    let best = judged
-        .iter()
-        .enumerate()
-        .filter(|(_, judged)| judged.is_chosen)
-        .min_by_key(|(index, judged)| (rank(rule, &judged.found), *index))
-        .map(|(index, _)| index);
-    for (index, judged) in judged.iter_mut().enumerate().filter(|(_, judged)| judged.is_chosen) {
-        judged.is_chosen = Some(index) == best;
-        judged.why = if judged.is_chosen { reason(rule, &judged.found) } else { "another is preferred".to_owned() };
+    let mut judged = Vec::new();
+    let mut best: Option<(Rank, usize)> = None;
+    for found in found.iter().filter(|found| Family::of(found.address) == rule.family) {
+        let (rank, why) = match place(rule, found).and_then(|place| match objection(rule, found) {
+            Some(why) => Err(why),
+            None => Ok(place),
+        }) {
+            Ok(place) => (Some(rank(rule, place, found)), "another is preferred".to_owned()),
+            Err(why) => (None, why),
+        };
+        if let Some(rank) = rank
+            && best.is_none_or(|(other, _)| rank < other)
+        {
+            best = Some((rank, judged.len()));
+        }
+        judged.push(Judged { found: found.clone(), chosen: None, why });
+    }
+    if let Some((_, index)) = best {
+        let winner = &mut judged[index];
+        let address = sent_for(rule, winner.found.address);
+        winner.why = reason(rule, &winner.found);
+        if address != winner.found.address {
+            winner.why += &format!("; sent as {address}, with the interface id of the file");
+        }
+        winner.chosen = Some(address);
     }
     judged
 }
@@ -111,82 +150,178 @@ pub fn choose(rule: Rule<'_>, found: &[Found]) -> Vec<Judged> {
 /// The address chosen out of a judgement.
 #[must_use]
 pub fn chosen(judged: &[Judged]) -> Option<IpAddr> {
-    judged.iter().find(|judged| judged.is_chosen).map(|judged| judged.found.address)
+    judged.iter().find_map(|judged| judged.chosen)
 }
 
-/// Why an address cannot be sent at all.
+/// Whether an address could be sent: then sources behind its own need not be asked.
+#[must_use]
+pub fn is_acceptable(rule: Rule<'_>, found: &Found) -> bool {
+    Family::of(found.address) == rule.family && place(rule, found).is_ok() && objection(rule, found).is_none()
+}
+
+/// The prefix found, with the interface id of the file.
+fn sent_for(rule: Rule<'_>, found: IpAddr) -> IpAddr {
+    match (found, rule.interface_id) {
+        (IpAddr::V6(v6), Some(id)) => Ipv6Addr::from_bits((v6.to_bits() >> 64 << 64) | id.to_bits()).into(),
+        (found, _) => found,
+    }
+}
+
+/// Which source of the rule, counted from the first, an address comes from; or that none of them is meant.
+fn place(rule: Rule<'_>, found: &Found) -> Result<usize, String> {
+    let comes_from = |source: &Source| match (source, &found.origin) {
+        (Source::Command, Origin::Command)
+        | (Source::Dns, Origin::Dns(_))
+        | (Source::Router(_), Origin::Router(_))
+        | (Source::Stun, Origin::Stun(_))
+        | (Source::Web, Origin::Gateway(_) | Origin::Echo(_)) => true,
+        (Source::Fixed(address), Origin::Config) => *address == found.address,
+        (Source::Interface(which), Origin::Interface(standing)) => is_meant(which, found.address, standing),
+        (
+            Source::Command
+            | Source::Dns
+            | Source::Fixed(_)
+            | Source::Interface(_)
+            | Source::Router(_)
+            | Source::Stun
+            | Source::Web,
+            _,
+        ) => false,
+    };
+    rule.sources.iter().position(comes_from).ok_or_else(|| {
+        let key = key_of(rule.family);
+        match rule.sources {
+            [] => format!("{key} is \"off\""),
+            [only] => format!("{key} is \"{only}\""),
+            [..] => format!("{key} does not name this source"),
+        }
+    })
+}
+
+/// Whether an interface, or the address on it, is the one that is meant.
+#[must_use]
+pub fn is_meant(which: &Which, address: IpAddr, standing: &Standing) -> bool {
+    match which {
+        Which::Address(wanted) => *wanted == address,
+        Which::Any => true,
+        Which::DefaultRoute => standing.leads_out,
+        Which::Mac(mac) => standing.mac == Some(*mac),
+        Which::Named(pattern) => fits(pattern, &standing.name),
+    }
+}
+
+/// Why an address cannot be sent although its source is asked for.
 fn objection(rule: Rule<'_>, found: &Found) -> Option<String> {
-    let key = key_of(rule.family);
     if Scope::of(found.address) == Scope::Never {
         return Some("never the address of a host".to_owned());
     }
-    match (rule.source, &found.origin) {
-        (Source::Off, _) => Some(format!("{key} is \"off\"")),
-        (Source::Web, Origin::Web) | (Source::Fixed(_), Origin::Config) => None,
-        (Source::Web, _) => Some(format!("{key} is \"web\": only what the gateway sees counts")),
-        (Source::Fixed(fixed), _) => Some(format!("{key} is \"{fixed}\"")),
-        (Source::Interface(wanted), Origin::Interface(standing)) => {
-            if let Some(wanted) = wanted.as_ref().filter(|wanted| **wanted != standing.name) {
-                return Some(format!("{key} is \"interface:{wanted}\""));
-            }
-            unfit(rule, found.address, standing).map(str::to_owned)
+    match &found.origin {
+        Origin::Config => None,
+        Origin::Interface(standing) => unfit(rule, found.address, standing),
+        Origin::Gateway(heard) => through(rule, heard).or_else(|| {
+            // The gateway may stand in the same network, so only what is another network's own is refused.
+            let claim = claims::of(found.address)?;
+            matches!(claim, Claim::Vpn | Claim::Cdn).then(|| refused(rule, claim)).flatten()
+        }),
+        Origin::Dns(heard) | Origin::Echo(heard) | Origin::Stun(heard) => {
+            through(rule, heard).or_else(|| refused(rule, claims::of(found.address)?))
         }
-        (Source::Interface(_), Origin::Config | Origin::Web) => Some(format!("{key} is \"interface\"")),
+        Origin::Command | Origin::Router(_) => refused(rule, claims::of(found.address)?),
     }
+}
+
+/// Why what somebody outside saw is not our address.
+fn through(rule: Rule<'_>, heard: &Heard) -> Option<String> {
+    let vpn = heard.vpn.as_ref().filter(|_| !rule.allow.vpn)?;
+    Some(format!("seen through the VPN {vpn}, so it is the VPN's address; `bind` another card, or `allow_vpn = true`"))
+}
+
+/// Why an address that somebody told us is not one to publish, unless the file allows it.
+fn refused(rule: Rule<'_>, claim: Claim) -> Option<String> {
+    let is_allowed = match claim {
+        Claim::CarrierNat | Claim::Private => rule.allow.private,
+        Claim::Cdn | Claim::Vpn => rule.allow.vpn,
+        Claim::NotAnAddress | Claim::Resolver | Claim::Translated => false,
+    };
+    (!is_allowed).then(|| claim.to_string())
 }
 
 /// Why an address on an interface is not fit to be published.
-fn unfit(rule: Rule<'_>, address: IpAddr, standing: &Standing) -> Option<&'static str> {
-    if !standing.is_up {
-        return Some("the interface is down");
-    }
-    if let Some(marks) = standing.marks {
-        if marks.is_temporary {
-            return Some("temporary: replaced within days");
+fn unfit(rule: Rule<'_>, address: IpAddr, standing: &Standing) -> Option<String> {
+    let (allow, marks) = (rule.allow, standing.marks.unwrap_or_default());
+    let why = if !standing.is_up {
+        "the interface is down"
+    } else if marks.is_tentative {
+        "tentative: not yet known to be unique"
+    } else if marks.is_deprecated && !allow.deprecated {
+        "deprecated: past its preferred lifetime (`allow_deprecated = true` would take it)"
+    // With an interface id of our own only the prefix is taken.
+    } else if marks.is_temporary && !allow.temporary && rule.interface_id.is_none() {
+        "temporary: replaced within days (`allow_temporary = true` would take it)"
+    } else if standing.is_vpn && !allow.vpn {
+        "a VPN's address (`allow_vpn = true` would take it)"
+    } else {
+        match Scope::of(address) {
+            Scope::Public => return None,
+            Scope::Private if allow.private => return None,
+            Scope::Private if claims::of(address) == Some(Claim::CarrierNat) => {
+                "carrier-grade NAT: your provider shares one public address among many, and nobody can reach you at \
+                 this one (`allow_private = true` would take it)"
+            }
+            Scope::Private => "private (`allow_private = true` would take it)",
+            Scope::Special if is_link_local(address) && allow.link_local => return None,
+            Scope::Special if is_link_local(address) => "link-local (`allow_link_local = true` would take it)",
+            Scope::Special if address.is_loopback() => "loopback",
+            Scope::Special => "in a special range (documentation, benchmarks, tunnels)",
+            Scope::Never => "never the address of a host",
         }
-        if marks.is_deprecated {
-            return Some("deprecated: past its preferred lifetime");
-        }
-        if marks.is_tentative {
-            return Some("tentative: not yet known to be unique");
-        }
-    }
-    match Scope::of(address) {
-        Scope::Public => None,
-        Scope::Private if rule.allow_private => None,
-        Scope::Private => Some("private: `allow_private = true` would take it"),
-        Scope::Special => Some(match unmapped(address) {
-            IpAddr::V4(v4) if v4.is_loopback() => "loopback",
-            IpAddr::V4(v4) if v4.is_link_local() => "link-local",
-            IpAddr::V6(v6) if v6.is_loopback() => "loopback",
-            IpAddr::V6(v6) if v6.is_unicast_link_local() => "link-local",
-            IpAddr::V4(_) | IpAddr::V6(_) => "in a special range (documentation, benchmarks, tunnels)",
-        }),
-        Scope::Never => Some("never the address of a host"),
+    };
+    Some(why.to_owned())
+}
+
+fn is_link_local(address: IpAddr) -> bool {
+    match unmapped(address) {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
     }
 }
 
-/// Smaller is better: public, then the one already published, then the way out, then those known to last.
-fn rank(rule: Rule<'_>, found: &Found) -> (Scope, Reverse<bool>, Reverse<bool>, Reverse<bool>) {
+/// Smaller is better: the source, then public before private, then the one already published, then the way out, then
+/// those known to last.
+type Rank = (usize, Scope, Reverse<bool>, Reverse<bool>, Reverse<bool>);
+
+fn rank(rule: Rule<'_>, place: usize, found: &Found) -> Rank {
     let (leads_out, is_known) = match &found.origin {
-        Origin::Config | Origin::Web => (true, true),
         Origin::Interface(standing) => (standing.leads_out, standing.marks.is_some() || found.address.is_ipv4()),
+        Origin::Command
+        | Origin::Config
+        | Origin::Dns(_)
+        | Origin::Echo(_)
+        | Origin::Gateway(_)
+        | Origin::Router(_)
+        | Origin::Stun(_) => (true, true),
     };
-    let is_last = rule.last == Some(found.address);
-    (Scope::of(found.address), Reverse(is_last), Reverse(leads_out), Reverse(is_known))
+    let is_last = rule.last == Some(sent_for(rule, found.address));
+    (place, Scope::of(found.address), Reverse(is_last), Reverse(leads_out), Reverse(is_known))
 }
 
 /// Why the chosen one was chosen.
 fn reason(rule: Rule<'_>, found: &Found) -> String {
     match &found.origin {
+        Origin::Command => "the command printed it".to_owned(),
         Origin::Config => "written in the configuration".to_owned(),
-        Origin::Web => "the gateway sees us there".to_owned(),
+        Origin::Dns(_) => "the DNS server sees us there".to_owned(),
+        Origin::Echo(_) => "public services see us there".to_owned(),
+        Origin::Gateway(_) => "the gateway sees us there".to_owned(),
+        Origin::Router(_) => "the router says that this is its outer address".to_owned(),
+        Origin::Stun(_) => "the STUN server sees us there".to_owned(),
         Origin::Interface(standing) => {
             let mut why = match Scope::of(found.address) {
                 Scope::Public => "public".to_owned(),
-                Scope::Private | Scope::Special | Scope::Never => "private, and there is no public one".to_owned(),
+                Scope::Private => "private, and there is no public one".to_owned(),
+                Scope::Special | Scope::Never => "link-local, and there is no better one".to_owned(),
             };
-            if rule.last == Some(found.address) {
+            if rule.last == Some(sent_for(rule, found.address)) {
                 why += ", already published";
             } else if standing.leads_out {
                 why += ", on the interface that leads out";
@@ -208,22 +343,47 @@ pub fn key_of(family: Family) -> &'static str {
     }
 }
 
+/// `interface:eth0`, `gateway ddns.example.com`: one word or two for a table.
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Command => f.write_str("command"),
+            Self::Config => f.write_str("config"),
+            Self::Dns(heard) => write!(f, "dns:{}", heard.from),
+            Self::Echo(heard) => write!(f, "web:{}", heard.from),
+            Self::Gateway(_) => f.write_str("web"),
+            Self::Interface(standing) => write!(f, "interface:{}", standing.name),
+            Self::Router(by) => write!(f, "router:{by}"),
+            Self::Stun(heard) => write!(f, "stun:{}", heard.from),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// `ADDRESS [if NAME] [down] [out] [temporary] [deprecated] [tentative] [unmarked] | web | config`
+    /// `ADDRESS NAME [down] [vpn] [out] [temporary] [deprecated] [tentative] [unmarked]`, or instead of the name one of
+    /// `web config echo stun dns router command`, where `vpn` says that the question went through one.
     fn found(text: &str) -> Found {
         let mut words = text.split(' ');
         let address: IpAddr = words.next().unwrap().parse().unwrap();
         let rest: Vec<&str> = words.collect();
         let has = |word: &str| rest.contains(&word);
+        let heard = || Heard { from: "there".to_owned(), vpn: has("vpn").then(|| "wg0".to_owned()) };
         let origin = match rest[0] {
-            "web" => Origin::Web,
+            "web" => Origin::Gateway(heard()),
+            "echo" => Origin::Echo(heard()),
+            "stun" => Origin::Stun(heard()),
+            "dns" => Origin::Dns(heard()),
+            "router" => Origin::Router("UPnP"),
+            "command" => Origin::Command,
             "config" => Origin::Config,
             name => Origin::Interface(Standing {
                 name: name.to_owned(),
+                mac: Some([0, 0x11, 0x22, 0xaa, 0xbb, 0xcc]),
                 is_up: !has("down"),
+                is_vpn: has("vpn"),
                 leads_out: has("out"),
                 marks: (address.is_ipv6() && !has("unmarked")).then(|| Marks {
                     is_temporary: has("temporary"),
@@ -235,14 +395,30 @@ mod tests {
         Found { address, origin }
     }
 
-    fn pick(family: Family, source: &str, allow_private: bool, last: Option<&str>, list: &[&str]) -> Option<String> {
-        let source: Source = source.parse().unwrap();
+    /// What is sent, by sources in their order (`web,router`), with what `allow` names.
+    fn send(family: Family, sources: &str, allow: &str, last: Option<&str>, list: &[&str]) -> Option<String> {
+        let sources: Vec<Source> =
+            sources.split(',').filter(|source| *source != "off").map(|text| Source::parse(text).unwrap()).collect();
+        let allow = Allow {
+            deprecated: allow.contains("deprecated"),
+            link_local: allow.contains("link-local"),
+            private: allow.contains("private"),
+            temporary: allow.contains("temporary"),
+            vpn: allow.contains("vpn"),
+        };
         let last = last.map(|text| text.parse().unwrap());
         let list: Vec<Found> = list.iter().map(|text| found(text)).collect();
-        let judged = choose(Rule { family, source: &source, allow_private, last }, &list);
-        assert!(judged.iter().filter(|judged| judged.is_chosen).count() <= 1);
+        let rule = Rule { family, sources: &sources, allow, interface_id: None, last };
+        let judged = choose(rule, &list);
+        assert!(judged.iter().filter(|judged| judged.chosen.is_some()).count() <= 1);
         assert!(judged.iter().all(|judged| !judged.why.is_empty()));
+        let acceptable = list.iter().any(|found| is_acceptable(rule, found));
+        assert_eq!(acceptable, chosen(&judged).is_some(), "what is acceptable alone is chosen when it is alone");
         chosen(&judged).map(|address| address.to_string())
+    }
+
+    fn pick(family: Family, source: &str, allow_private: bool, last: Option<&str>, list: &[&str]) -> Option<String> {
+        send(family, source, if allow_private { "private" } else { "" }, last, list)
     }
 
     #[test]
@@ -307,5 +483,77 @@ mod tests {
         assert_eq!(pick(Family::V4, "web", false, None, &["127.0.0.1 web"]).as_deref(), Some("127.0.0.1"));
         assert_eq!(pick(Family::V4, "192.0.2.1", false, None, &["192.0.2.1 config"]).as_deref(), Some("192.0.2.1"));
         assert_eq!(pick(Family::V4, "web", false, None, &["0.0.0.0 web"]), None);
+    }
+
+    #[test]
+    fn the_first_source_without_an_objection_gives_the_address() {
+        let list = &["100.64.0.9 router", "8.8.4.4 web", "8.8.4.5 stun"][..];
+        assert_eq!(send(Family::V4, "router,web", "", None, list).as_deref(), Some("8.8.4.4"));
+        assert_eq!(send(Family::V4, "router,web", "private", None, list).as_deref(), Some("100.64.0.9"));
+        assert_eq!(send(Family::V4, "stun,web", "", None, list).as_deref(), Some("8.8.4.5"));
+        assert_eq!(send(Family::V4, "router", "", None, list), None);
+        assert_eq!(
+            send(Family::V4, "web,stun", "", Some("8.8.4.5"), list).as_deref(),
+            Some("8.8.4.4"),
+            "the order of the sources goes before what is published"
+        );
+    }
+
+    #[test]
+    fn what_is_seen_through_a_vpn_is_the_vpns_address() {
+        for source in ["web", "echo", "stun", "dns"] {
+            let seen = format!("8.8.4.4 {source} vpn");
+            let list = &[seen.as_str()][..];
+            let name = if source == "echo" { "web" } else { source };
+            assert_eq!(send(Family::V4, name, "", None, list), None, "{source}");
+            assert_eq!(send(Family::V4, name, "vpn", None, list).as_deref(), Some("8.8.4.4"), "{source}");
+        }
+        assert_eq!(send(Family::V4, "interface", "", None, &["8.8.4.4 wg0 vpn out"]), None);
+        assert_eq!(send(Family::V4, "interface", "vpn", None, &["8.8.4.4 wg0 vpn out"]).as_deref(), Some("8.8.4.4"));
+    }
+
+    #[test]
+    fn objections_are_lifted_one_by_one() {
+        for (allow, address) in [
+            ("temporary", "2a00::9 eth0 temporary"),
+            ("deprecated", "2a00::9 eth0 deprecated"),
+            ("link-local", "fe80::9 eth0"),
+            ("private", "fd00::9 eth0"),
+        ] {
+            let expected = address.split(' ').next();
+            assert_eq!(send(Family::V6, "interface", "", None, &[address]), None, "{address}");
+            assert_eq!(send(Family::V6, "interface", allow, None, &[address]).as_deref(), expected, "{address}");
+        }
+        assert_eq!(send(Family::V6, "interface", "temporary deprecated", None, &["2a00::9 eth0 tentative"]), None);
+    }
+
+    #[test]
+    fn an_interface_is_meant_by_name_pattern_hardware_address_or_default_route() {
+        let list = &["8.8.4.4 eth0", "8.8.4.5 eth1 out"][..];
+        for (source, expected) in [
+            ("interface:eth0", "8.8.4.4"),
+            ("interface:ETH*", "8.8.4.5"),
+            ("interface:default", "8.8.4.5"),
+            ("interface:8.8.4.4", "8.8.4.4"),
+            ("interface:00-11-22-AA-BB-CC", "8.8.4.5"),
+        ] {
+            assert_eq!(send(Family::V4, source, "", None, list).as_deref(), Some(expected), "{source}");
+        }
+    }
+
+    #[test]
+    fn an_interface_id_takes_the_place_of_what_was_found() {
+        let sources = [Source::Interface(Which::Any)];
+        let rule = |last: Option<&str>| Rule {
+            family: Family::V6,
+            sources: &sources,
+            allow: Allow::default(),
+            interface_id: Some("::1:2".parse().unwrap()),
+            last: last.map(|text| text.parse().unwrap()),
+        };
+        let list = ["2a00:0:0:1:aaaa::9 eth0 temporary", "2a00:0:0:2::9 eth0"].map(found);
+        let sent = |last| chosen(&choose(rule(last), &list)).unwrap().to_string();
+        assert_eq!(sent(None), "2a00::1:0:0:1:2", "only the prefix is taken, and that is not temporary");
+        assert_eq!(sent(Some("2a00:0:0:2::1:2")), "2a00::2:0:0:1:2", "what is published is recognized");
     }
 }

@@ -10,20 +10,7 @@ use nicgate_protocol::address::unmapped;
 use nicgate_protocol::{AddressSet, Hostname, ReturnCode};
 use serde::Deserialize;
 
-/// An answer as it came off the line.
-#[derive(Clone, Debug, Default)]
-pub struct Answer {
-    /// The HTTP status.
-    pub status: u16,
-    /// The Content-Type header, if it is text.
-    pub content_type: Option<String>,
-    /// The Location header, if it is text.
-    pub location: Option<String>,
-    /// The Retry-After header, if it is a number of seconds.
-    pub retry_after: Option<Duration>,
-    /// The body.
-    pub body: Vec<u8>,
-}
+use crate::http::Answer;
 
 /// What the gateway said about each host, in the order they were sent.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -26,6 +26,8 @@ pub struct Report {
 pub enum Ending {
     /// Another instance is at work with the same state file and reports for itself.
     Busy,
+    /// The resident client looked so long ago, and all was well.
+    LeftToResident(Duration),
     /// The gateway knows already; it said so this long ago.
     NothingToDo(AddressSet, Duration),
     /// Sent, and answered.
@@ -37,6 +39,8 @@ pub enum Ending {
 pub struct Sent {
     /// Who asked.
     pub device: DeviceId,
+    /// Who was asked.
+    pub gateway: String,
     /// What was sent.
     pub addresses: AddressSet,
     /// Why.
@@ -46,6 +50,21 @@ pub struct Sent {
 }
 
 impl Report {
+    /// Nothing was looked at.
+    #[must_use]
+    pub fn without_work(ending: Ending) -> Self {
+        Self { ending, judged: Vec::new(), notes: Vec::new() }
+    }
+
+    /// How long to wait before another try that may help: what the gateway wishes, or nothing in particular. `None`
+    /// when no other try is called for.
+    #[must_use]
+    pub fn another_try(&self) -> Option<Option<Duration>> {
+        let Ending::Sent(sent) = &self.ending else { return None };
+        let passes = |result: &HostResult| matches!(result.verdict, Verdict::NotNow | Verdict::Unconfirmed);
+        sent.heard.results.iter().any(passes).then_some(sent.heard.retry_after)
+    }
+
     /// The exit code of `update`: that of the host that needs a person most.
     ///
     /// 0 every host points where it should, or nothing had to be done; 5 refused; 6 the gateway has it, the DNS does
@@ -69,6 +88,7 @@ impl Report {
         let results: Vec<Value> = self.results().iter().map(result_json).collect();
         let (outcome, addresses) = match &self.ending {
             Ending::Busy => ("busy", AddressSet::EMPTY),
+            Ending::LeftToResident(_) => ("left_to_resident", AddressSet::EMPTY),
             Ending::NothingToDo(addresses, _) => ("nothing_to_do", *addresses),
             Ending::Sent(sent) => ("sent", sent.addresses),
         };
@@ -80,10 +100,12 @@ impl Report {
             "results": results,
             "notes": self.notes,
         });
-        if let Ending::Sent(sent) = &self.ending
-            && let Some(pause) = sent.heard.retry_after
-        {
-            object["retry_after_seconds"] = json!(pause.as_secs());
+        if let Ending::Sent(sent) = &self.ending {
+            object["gateway"] = json!(sent.gateway);
+            object["why"] = json!(sent.why.to_string());
+            if let Some(pause) = sent.heard.retry_after {
+                object["retry_after_seconds"] = json!(pause.as_secs());
+            }
         }
         object
     }
@@ -111,6 +133,9 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.ending {
             Ending::Busy => f.write_str("nothing done: another nicgate-client is at work with the same state file"),
+            Ending::LeftToResident(age) => {
+                write!(f, "nothing to do: the resident client is at work, and looked {} ago", Span(*age))
+            }
             Ending::NothingToDo(addresses, age) => write!(
                 f,
                 "nothing to do: the gateway acknowledged {addresses} {} ago (--force sends anyway)",
@@ -206,7 +231,7 @@ mod tests {
         let addresses = AddressSet { v4: Some("192.0.2.1".parse().unwrap()), v6: None };
         let heard = Heard { results, retry_after: Some(Duration::from_secs(90)) };
         let device = DeviceId::parse("laptop").unwrap();
-        let ending = Ending::Sent(Sent { device, addresses, why: Why::Asked, heard });
+        let ending = Ending::Sent(Sent { device, gateway: "https://g".to_owned(), addresses, why: Why::Asked, heard });
         Report { ending, judged: Vec::new(), notes: Vec::new() }
     }
 

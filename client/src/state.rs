@@ -1,4 +1,4 @@
-//! What was last sent and heard, host by host, and the lock that keeps two instances apart.
+//! What was last sent and heard, host by host, what is known of gateways and uplinks, and who is at work.
 //!
 //! A JSON file, replaced as a whole by writing a new one and renaming it. It holds no secret, and losing it costs one
 //! update that changes nothing; so a damaged file is set aside and said, never fatal.
@@ -8,11 +8,15 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nicgate_protocol::{AddressSet, Hostname, ReturnCode, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::lease::{self, Claim, Heartbeat, Resident};
+use crate::schedule::gateways::Silence;
 use crate::settings::Settings;
+use crate::uplink;
 
 /// The form of the file; another number is another program's.
 const VERSION: u32 = 1;
@@ -86,28 +90,53 @@ impl Remembered {
     }
 }
 
-/// The file as it is written.
-#[derive(Serialize, Deserialize)]
+/// How the last update ended, for people who ask later.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Last {
+    /// When (seconds since 1970).
+    pub at: u64,
+    /// The exit code.
+    pub exit_code: u8,
+    /// In words.
+    pub message: String,
+}
+
+/// The file as it is written. What later versions add has a default, so that older files stay readable.
+#[derive(Clone, Default, Serialize, Deserialize)]
 struct Written {
     version: u32,
     hosts: Vec<Remembered>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    silent: Vec<Silence>,
+    #[serde(default)]
+    uplinks: uplink::Memory,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    claim: Option<Claim>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    resident: Option<Heartbeat>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last: Option<Last>,
 }
 
-/// What is remembered, with the lock held. A state without a file remembers nothing beyond its own life.
+/// What is remembered, with the claim held. A state without a file remembers nothing beyond its own life.
 pub struct State {
     file: Option<PathBuf>,
     /// Held open: the lock ends with it, also when the program is killed.
     _lock: Option<File>,
-    gateway: String,
+    /// What tells our claim from another's.
+    nonce: String,
+    /// The claim of the instance from which we took over, if it still holds the lock: whoever comes next must see
+    /// that it is stuck.
+    stuck: Option<Claim>,
     device: String,
-    hosts: Vec<Remembered>,
+    written: Written,
 }
 
 /// How opening the state ended.
 pub enum Opened {
-    /// It is ours. A sentence says what was set aside, if anything was.
-    Ours(State, Option<String>),
-    /// Another instance holds the lock.
+    /// It is ours. Sentences say what was set aside or whom we took over from.
+    Ours(Box<State>, Vec<String>),
+    /// Another instance is at work.
     Busy,
 }
 
@@ -132,63 +161,137 @@ impl std::error::Error for StateFault {
 }
 
 impl State {
-    /// Takes the lock and reads the file that `settings` name.
+    /// Claims the work for `span` of time and reads the file that `settings` name. `nonce` tells this claim from any
+    /// other.
     ///
     /// # Errors
     /// When the lock file cannot be made or the file cannot be read; not when it is missing or damaged.
-    pub fn open(settings: &Settings) -> Result<Opened, StateFault> {
-        let mut state = Self {
-            file: settings.state_file.clone(),
-            _lock: None,
-            gateway: settings.gateway.to_string(),
-            device: settings.device.to_string(),
-            hosts: Vec::new(),
+    pub fn open(settings: &Settings, nonce: &str, now: Timestamp, span: Duration) -> Result<Opened, StateFault> {
+        let mut state = Self::without_file(settings);
+        let Some(path) = &settings.state_file else { return Ok(Opened::Ours(Box::new(state), Vec::new())) };
+        let mut notes = Vec::new();
+        let lock = match lock(&with_ending(path, ".lock"))? {
+            Some(lock) => lock,
+            // Somebody is at work. Only if it should have been over long ago is it taken over, by one of us.
+            None => match (stuck(path, now), lock(&with_ending(path, ".takeover"))?) {
+                (Some(claim), Some(lock)) => {
+                    notes.push(format!(
+                        "process {} has been at work for longer than it may; this run takes over",
+                        claim.pid
+                    ));
+                    // Under another nonce, so that it knows itself no longer if it ever wakes.
+                    state.stuck = Some(Claim { nonce: format!("{} taken over", claim.nonce), ..claim });
+                    lock
+                }
+                (None, _) | (_, None) => return Ok(Opened::Busy),
+            },
         };
-        let Some(path) = &settings.state_file else { return Ok(Opened::Ours(state, None)) };
-        let Some(lock) = lock(&with_ending(path, ".lock"))? else { return Ok(Opened::Busy) };
         state._lock = Some(lock);
-        let (hosts, set_aside) = read(path)?;
-        state.hosts = hosts;
-        Ok(Opened::Ours(state, set_aside))
+        let (written, set_aside) = read(path)?;
+        notes.extend(set_aside);
+        state.written = written;
+        state.file = Some(path.clone());
+        nonce.clone_into(&mut state.nonce);
+        state.written.claim = Some(Claim::new(std::process::id(), nonce.to_owned(), now, span));
+        // Not worth a wait for the disk: a claim that a power cut takes away has nobody behind it.
+        state.write(false)?;
+        Ok(Opened::Ours(Box::new(state), notes))
     }
 
-    /// Reads without the lock and changes nothing, for those who only look. A damaged file counts as an empty one.
+    /// Reads without a lock and changes nothing, for those who only look. A damaged file counts as an empty one.
     #[must_use]
     pub fn peek(settings: &Settings) -> Self {
-        let text = settings.state_file.as_ref().and_then(|path| fs::read(path).ok());
-        let written = text.and_then(|text| serde_json::from_slice::<Written>(&text).ok());
+        let mut state = Self::without_file(settings);
+        state.written = settings.state_file.as_ref().and_then(|path| peek(path)).unwrap_or_default();
+        state
+    }
+
+    fn without_file(settings: &Settings) -> Self {
         Self {
             file: None,
             _lock: None,
-            gateway: settings.gateway.to_string(),
+            nonce: String::new(),
+            stuck: None,
             device: settings.device.to_string(),
-            hosts: written.filter(|written| written.version == VERSION).map_or(Vec::new(), |written| written.hosts),
+            written: Written::default(),
         }
     }
 
-    /// What is remembered about a host at this gateway.
+    /// What is remembered about a host at a gateway.
     #[must_use]
-    pub fn of(&self, hostname: &Hostname) -> Option<&Remembered> {
-        self.hosts.iter().find(|entry| self.is_about(entry, hostname))
+    pub fn of(&self, gateway: &str, hostname: &Hostname) -> Option<&Remembered> {
+        self.written.hosts.iter().find(|entry| self.is_about(entry, gateway, hostname))
+    }
+
+    /// The newest acknowledgement of a host by any gateway.
+    #[must_use]
+    pub fn newest(&self, hostname: &Hostname) -> Option<&Remembered> {
+        let about = |entry: &&Remembered| entry.hostname == hostname.as_str() && entry.device == self.device;
+        self.written.hosts.iter().filter(about).max_by_key(|entry| entry.acknowledged_at)
     }
 
     /// Notes that an update of a host is about to be sent. An answer that is lost, or a crash before it comes, must
     /// not leave the older acknowledgement standing: the gateway may have recorded the new address.
-    pub fn note_sending(&mut self, hostname: &Hostname) {
-        self.entry(hostname).note_sending();
+    pub fn note_sending(&mut self, gateway: &str, hostname: &Hostname) {
+        self.entry(gateway, hostname).note_sending();
     }
 
     /// Notes what was sent for a host and the word that came back.
-    pub fn note(&mut self, hostname: &Hostname, sent: AddressSet, code: &ReturnCode, now: Timestamp) {
-        self.entry(hostname).note(sent, code, now);
+    pub fn note(&mut self, gateway: &str, hostname: &Hostname, sent: AddressSet, code: &ReturnCode, now: Timestamp) {
+        self.entry(gateway, hostname).note(sent, code, now);
     }
 
-    fn entry(&mut self, hostname: &Hostname) -> &mut Remembered {
-        let index = self.hosts.iter().position(|entry| self.is_about(entry, hostname)).unwrap_or_else(|| {
-            self.hosts.push(Remembered::new(&self.gateway, &self.device, hostname));
-            self.hosts.len() - 1
+    /// The gateways that were silent lately.
+    #[must_use]
+    pub fn silent(&self) -> &[Silence] {
+        &self.written.silent
+    }
+
+    /// The same, to be changed.
+    pub fn silent_mut(&mut self) -> &mut Vec<Silence> {
+        &mut self.written.silent
+    }
+
+    /// What is known of the uplinks.
+    #[must_use]
+    pub fn uplinks(&self) -> &uplink::Memory {
+        &self.written.uplinks
+    }
+
+    /// Remembers what is known of the uplinks.
+    pub fn remember_uplinks(&mut self, memory: uplink::Memory) {
+        self.written.uplinks = memory;
+    }
+
+    /// How the resident client stands.
+    #[must_use]
+    pub fn resident(&self, now: Timestamp) -> Resident {
+        lease::resident(self.written.resident.as_ref(), now)
+    }
+
+    /// Notes that the resident client came round, or that it ended.
+    pub fn note_resident(&mut self, heartbeat: Option<Heartbeat>) {
+        self.written.resident = heartbeat;
+    }
+
+    /// How the last update ended.
+    #[must_use]
+    pub fn last(&self) -> Option<&Last> {
+        self.written.last.as_ref()
+    }
+
+    /// Notes how the update ended.
+    pub fn note_last(&mut self, last: Last) {
+        self.written.last = Some(last);
+    }
+
+    fn entry(&mut self, gateway: &str, hostname: &Hostname) -> &mut Remembered {
+        let known = self.written.hosts.iter().position(|entry| self.is_about(entry, gateway, hostname));
+        let index = known.unwrap_or_else(|| {
+            self.written.hosts.push(Remembered::new(gateway, &self.device, hostname));
+            self.written.hosts.len() - 1
         });
-        &mut self.hosts[index]
+        &mut self.written.hosts[index]
     }
 
     /// Writes everything down, durably.
@@ -196,25 +299,77 @@ impl State {
     /// # Errors
     /// When the file cannot be written; then the old one stands.
     pub fn save(&self) -> Result<(), StateFault> {
+        if self.is_still_ours() { self.write(true) } else { Ok(()) }
+    }
+
+    /// Writes everything down and gives the claim back.
+    ///
+    /// # Errors
+    /// As [`save`](Self::save).
+    pub fn close(mut self) -> Result<(), StateFault> {
+        if !self.is_still_ours() {
+            return Ok(());
+        }
+        self.written.claim = self.stuck.take();
+        self.write(true)
+    }
+
+    /// Whether nobody has taken over: then what we know is older than what stands in the file.
+    fn is_still_ours(&self) -> bool {
+        let Some(path) = &self.file else { return true };
+        peek(path).and_then(|written| written.claim).is_none_or(|claim| claim.nonce == self.nonce)
+    }
+
+    fn write(&self, is_durable: bool) -> Result<(), StateFault> {
         let Some(path) = &self.file else { return Ok(()) };
         let fault = |source| StateFault { path: path.clone(), what: "cannot be written", source };
-        let written = Written { version: VERSION, hosts: self.hosts.clone() };
+        let written = Written { version: VERSION, ..self.written.clone() };
         let mut text = serde_json::to_vec_pretty(&written).map_err(|error| fault(error.into()))?;
         text.push(b'\n');
         let fresh = with_ending(path, ".new");
         let mut file = File::create(&fresh).map_err(fault)?;
-        file.write_all(&text).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&fresh, path)).map_err(fault)
+        file.write_all(&text).map_err(fault)?;
+        if is_durable {
+            file.sync_all().map_err(fault)?;
+        }
+        drop(file);
+        fs::rename(&fresh, path).map_err(fault)
     }
 
-    fn is_about(&self, entry: &Remembered, hostname: &Hostname) -> bool {
-        entry.hostname == hostname.as_str() && entry.gateway == self.gateway && entry.device == self.device
+    fn is_about(&self, entry: &Remembered, gateway: &str, hostname: &Hostname) -> bool {
+        entry.hostname == hostname.as_str() && entry.gateway == gateway && entry.device == self.device
     }
 }
 
-/// The lock, or `None` when somebody else holds it.
+/// Keeps a second resident client from starting: held for life.
+pub struct ResidentLock {
+    _lock: Option<File>,
+}
+
+impl ResidentLock {
+    /// Takes it; `None` when another resident client has it.
+    ///
+    /// # Errors
+    /// When the lock file cannot be made.
+    pub fn take(settings: &Settings) -> Result<Option<Self>, StateFault> {
+        let Some(path) = &settings.state_file else { return Ok(Some(Self { _lock: None })) };
+        Ok(lock(&with_ending(path, ".resident"))?.map(|lock| Self { _lock: Some(lock) }))
+    }
+}
+
+/// The lock, or `None` when somebody else holds it. The folder is made where it is missing.
 fn lock(path: &Path) -> Result<Option<File>, StateFault> {
     let fault = |source| StateFault { path: path.to_owned(), what: "cannot be locked", source };
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(path).map_err(fault)?;
+    let open = || OpenOptions::new().create(true).truncate(false).write(true).open(path);
+    let file = match open() {
+        Err(missing) if missing.kind() == io::ErrorKind::NotFound => {
+            // Only the last folder: a path that is wrong from the start should not grow a tree.
+            let made = path.parent().map_or(Ok(()), fs::create_dir);
+            made.and_then(|()| open())
+        }
+        opened => opened,
+    };
+    let file = file.map_err(fault)?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),
@@ -222,22 +377,34 @@ fn lock(path: &Path) -> Result<Option<File>, StateFault> {
     }
 }
 
-/// The entries of the file; a damaged file is moved out of the way, and a sentence says so.
-fn read(path: &Path) -> Result<(Vec<Remembered>, Option<String>), StateFault> {
+/// The claim of whoever holds the lock, if it should have ended by now.
+fn stuck(path: &Path, now: Timestamp) -> Option<Claim> {
+    peek(path).and_then(|written| written.claim).filter(|claim| !claim.holds(now))
+}
+
+/// The file, if it is there, whole and of our version.
+fn peek(path: &Path) -> Option<Written> {
+    let written: Written = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+    (written.version == VERSION).then_some(written)
+}
+
+/// What stands in the file; a damaged one is moved out of the way, and a sentence says so.
+fn read(path: &Path) -> Result<(Written, Option<String>), StateFault> {
     let fault = |what| move |source| StateFault { path: path.to_owned(), what, source };
     let text = match fs::read(path) {
         Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), None)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Written::default(), None)),
         Err(error) => return Err(fault("cannot be read")(error)),
     };
     let why = match serde_json::from_slice::<Written>(&text) {
-        Ok(written) if written.version == VERSION => return Ok((written.hosts, None)),
+        Ok(written) if written.version == VERSION => return Ok((written, None)),
         Ok(written) => format!("its version is {}, not {VERSION}", written.version),
         Err(error) => error.to_string(),
     };
     let aside = with_ending(path, ".damaged");
     fs::rename(path, &aside).map_err(fault("is damaged and cannot be set aside"))?;
-    Ok((Vec::new(), Some(format!("{} is damaged ({why}); it was set aside as {}", path.display(), aside.display()))))
+    let note = format!("{} is damaged ({why}); it was set aside as {}", path.display(), aside.display());
+    Ok((Written::default(), Some(note)))
 }
 
 fn with_ending(path: &Path, ending: &str) -> PathBuf {
@@ -251,10 +418,13 @@ mod tests {
     use super::*;
     use crate::settings;
 
+    const GATEWAY: &str = "https://g.example";
+    const SPAN: Duration = Duration::from_secs(180);
+
     fn settings(folder: &Path) -> Settings {
         let text =
             "gateway = \"https://g.example\"\ndevice = \"laptop\"\nhosts = [\"a.example.com\"]\nkey_env = \"K\"\n";
-        let key = |_: &str| Some("k".repeat(43));
+        let key = |name: &str| (name == "K").then(|| "k".repeat(43));
         settings::read(&folder.join("c.toml"), text, &key).unwrap_or_else(|mistakes| panic!("{mistakes}")).settings
     }
 
@@ -265,41 +435,63 @@ mod tests {
         folder
     }
 
-    fn open(settings: &Settings) -> (State, Option<String>) {
-        match State::open(settings).unwrap() {
-            Opened::Ours(state, set_aside) => (state, set_aside),
-            Opened::Busy => panic!("nobody else should hold the lock"),
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_seconds(seconds)
+    }
+
+    fn open_as(settings: &Settings, nonce: &str, now: u64) -> Option<(State, Vec<String>)> {
+        match State::open(settings, nonce, at(now), SPAN).unwrap() {
+            Opened::Ours(state, notes) => Some((*state, notes)),
+            Opened::Busy => None,
         }
+    }
+
+    fn open(settings: &Settings) -> (State, Vec<String>) {
+        open_as(settings, "n", 0).unwrap()
     }
 
     #[test]
     fn what_was_noted_is_there_next_time_and_only_for_that_gateway() {
         let folder = folder("noted");
         let mut settings = settings(&folder);
+        let host = settings.hosts[0].clone();
         let sent = AddressSet { v4: Some(Ipv4Addr::new(192, 0, 2, 1)), v6: None };
         let (mut state, _) = open(&settings);
-        assert!(state.of(&settings.hosts[0]).is_none());
-        state.note(&settings.hosts[0], sent, &ReturnCode::Good(sent), Timestamp::from_seconds(7));
-        state.note(&settings.hosts[0], sent, &ReturnCode::NineOneOne, Timestamp::from_seconds(9));
-        state.save().unwrap();
-        drop(state);
+        assert!(state.of(GATEWAY, &host).is_none());
+        state.note(GATEWAY, &host, sent, &ReturnCode::Good(sent), at(7));
+        state.note(GATEWAY, &host, sent, &ReturnCode::NineOneOne, at(9));
+        state.close().unwrap();
 
-        let (state, set_aside) = open(&settings);
-        let entry = state.of(&settings.hosts[0]).unwrap();
+        let (state, notes) = open(&settings);
+        let entry = state.of(GATEWAY, &host).unwrap();
         assert_eq!((entry.acknowledged(), entry.acknowledged_at().seconds()), (sent, 7));
         assert!(!entry.is_acknowledged());
-        assert_eq!(set_aside, None);
+        assert!(notes.is_empty());
+        assert!(state.of("https://other.example", &host).is_none());
+        assert_eq!(state.newest(&host).unwrap().acknowledged(), sent);
         drop(state);
 
         let (mut state, _) = open(&settings);
-        state.note(&settings.hosts[0], sent, &ReturnCode::NoChg(sent), Timestamp::from_seconds(11));
-        assert!(state.of(&settings.hosts[0]).unwrap().is_acknowledged());
-        state.note_sending(&settings.hosts[0]);
-        assert!(!state.of(&settings.hosts[0]).unwrap().is_acknowledged(), "an answer is outstanding");
+        state.note(GATEWAY, &host, sent, &ReturnCode::NoChg(sent), at(11));
+        assert!(state.of(GATEWAY, &host).unwrap().is_acknowledged());
+        state.note_sending(GATEWAY, &host);
+        assert!(!state.of(GATEWAY, &host).unwrap().is_acknowledged(), "an answer is outstanding");
         drop(state);
 
         settings.device = nicgate_protocol::DeviceId::parse("other").unwrap();
-        assert!(open(&settings).0.of(&settings.hosts[0]).is_none());
+        assert!(open(&settings).0.of(GATEWAY, &host).is_none());
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_file_of_an_earlier_version_of_the_program_is_read() {
+        let folder = folder("earlier");
+        let settings = settings(&folder);
+        let text = r#"{"version": 1, "hosts": [{"gateway": "https://g.example", "device": "laptop",
+            "hostname": "a.example.com", "ipv4": "192.0.2.1", "acknowledged_at": 7, "heard": "good", "heard_at": 7}]}"#;
+        fs::write(settings.state_file.as_ref().unwrap(), text).unwrap();
+        let (state, notes) = open(&settings);
+        assert!(state.of(GATEWAY, &settings.hosts[0]).unwrap().is_acknowledged() && notes.is_empty());
         fs::remove_dir_all(folder).unwrap();
     }
 
@@ -310,23 +502,48 @@ mod tests {
         let path = settings.state_file.clone().unwrap();
         for text in ["{\"version\": 1, \"hosts\": [", "{\"version\": 2, \"hosts\": []}", "\u{0}\u{0}"] {
             fs::write(&path, text).unwrap();
-            let (state, set_aside) = open(&settings);
-            assert!(set_aside.unwrap().contains("set aside as"), "{text}");
+            let (state, notes) = open(&settings);
+            assert!(notes[0].contains("set aside as"), "{text}");
             assert_eq!(fs::read_to_string(with_ending(&path, ".damaged")).unwrap(), text);
-            state.save().unwrap();
+            state.close().unwrap();
         }
-        assert_eq!(open(&settings).1, None);
+        assert!(open(&settings).1.is_empty());
         fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]
-    fn two_instances_do_not_run_at_once() {
+    fn two_instances_do_not_work_at_once() {
         let folder = folder("lock");
         let settings = settings(&folder);
         let first = open(&settings);
-        assert!(matches!(State::open(&settings).unwrap(), Opened::Busy));
+        assert!(open_as(&settings, "other", 100).is_none());
         drop(first);
-        assert!(matches!(State::open(&settings).unwrap(), Opened::Ours(..)));
+        assert!(open_as(&settings, "other", 100).is_some(), "what a dead one left does not stand in the way");
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn one_that_is_stuck_is_taken_over_and_writes_nothing_more() {
+        let folder = folder("stuck");
+        let settings = settings(&folder);
+        let host = settings.hosts[0].clone();
+        let [old, new] = [1, 2].map(|last| AddressSet { v4: Some(Ipv4Addr::new(192, 0, 2, last)), v6: None });
+
+        let (mut stuck, _) = open_as(&settings, "stuck", 1000).unwrap();
+        assert!(open_as(&settings, "other", 1180).is_none(), "it may still be at work");
+        let (mut taker, notes) = open_as(&settings, "taker", 1181).unwrap();
+        assert!(notes[0].contains("takes over"), "{notes:?}");
+        assert!(open_as(&settings, "third", 1182).is_none(), "one takes over, not two");
+        taker.note(GATEWAY, &host, new, &ReturnCode::Good(new), at(1185));
+        taker.close().unwrap();
+
+        stuck.note(GATEWAY, &host, old, &ReturnCode::Good(old), at(1190));
+        stuck.save().unwrap();
+        assert_eq!(State::peek(&settings).of(GATEWAY, &host).unwrap().acknowledged(), new);
+        let (next, _) = open_as(&settings, "next", 1200).expect("it is still stuck, and everybody sees it");
+        drop(next);
+        stuck.close().unwrap();
+        assert_eq!(open_as(&settings, "after", 1300).unwrap().0.of(GATEWAY, &host).unwrap().acknowledged(), new);
         fs::remove_dir_all(folder).unwrap();
     }
 
@@ -334,7 +551,7 @@ mod tests {
     fn a_place_that_cannot_be_written_is_a_fault() {
         let mut settings = settings(Path::new("/"));
         settings.state_file = Some(PathBuf::from("/no/such/folder/state.json"));
-        let Err(fault) = State::open(&settings) else { panic!("there is no such folder") };
+        let Err(fault) = State::open(&settings, "n", at(0), SPAN) else { panic!("there is no such folder") };
         assert!(fault.to_string().starts_with("/no/such/folder/state.json.lock cannot be locked"), "{fault}");
     }
 }

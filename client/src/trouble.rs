@@ -3,12 +3,12 @@
 //! What the gateway *said* is no trouble but a [`Report`](crate::Report), also when it said no.
 
 use std::fmt;
+use std::time::Duration;
 
-use crate::choose::key_of;
-use crate::detect::Unlearned;
-use crate::detect::echo::EchoFault;
-use crate::gateway::GatewayFault;
+use crate::detect::{Unlearned, Why};
+use crate::http::HttpFault;
 use crate::reply::NotOurs;
+use crate::schedule::Span;
 use crate::settings::Mistakes;
 use crate::state::StateFault;
 
@@ -20,13 +20,24 @@ pub enum Trouble {
     /// No address to send: what could not be learned, and how many addresses were passed over.
     NoAddress(Vec<Unlearned>, usize),
     /// The system gives no random bytes.
-    NoDice(String),
-    /// The gateway answered something that nicgate does not say.
-    NotOurs(String, NotOurs),
+    NoDice,
+    /// No uplink works: the name of each, and why.
+    NoUplink(Vec<(String, String)>),
     /// The state file or its lock cannot be used.
     State(StateFault),
-    /// The gateway cannot be reached, or its answer was lost.
-    Unreachable(String, GatewayFault),
+    /// It took longer than an update may.
+    TooLong(Duration),
+    /// No gateway gave an answer: which, and why.
+    Unanswered(Vec<(String, NoAnswer)>),
+}
+
+/// Why a gateway gave no answer that counts.
+#[derive(Debug)]
+pub enum NoAnswer {
+    /// It cannot be reached, or its answer was lost.
+    Http(HttpFault),
+    /// It answered something that nicgate does not say.
+    NotOurs(NotOurs),
 }
 
 impl Trouble {
@@ -34,11 +45,11 @@ impl Trouble {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::NoDice(_) => 1,
+            Self::NoDice => 1,
             Self::Mistakes(_) | Self::State(_) => 2,
-            Self::NoAddress(unlearned, _) if unlearned.iter().any(is_unreachable) => 4,
+            Self::NoAddress(unlearned, _) if unlearned.iter().any(is_silent) => 4,
             Self::NoAddress(..) => 3,
-            Self::NotOurs(..) | Self::Unreachable(..) => 4,
+            Self::NoUplink(_) | Self::TooLong(_) | Self::Unanswered(_) => 4,
         }
     }
 
@@ -46,35 +57,51 @@ impl Trouble {
     #[must_use]
     pub fn cure(&self) -> Option<&'static str> {
         match self {
-            Self::NoAddress(unlearned, _) if unlearned.iter().any(is_unreachable) => {
+            Self::NoAddress(unlearned, _) if unlearned.iter().any(is_silent) => {
                 Some("check the network and `gateway`; nothing was sent, the next run tries again")
             }
             Self::NoAddress(..) => Some("`nicgate-client detect` shows every address and why it is not sent"),
+            Self::NoUplink(_) => Some("nothing was sent; the next run tries again"),
             Self::State(_) => Some("let `state_file` name a place that this account can write"),
-            Self::Unreachable(_, fault) if fault.may_have_been_heard() => {
+            Self::TooLong(_) => Some("what was sent is not confirmed; the next run asks again"),
+            Self::Unanswered(list) if list.iter().any(|(_, why)| why.may_have_been_heard()) => {
                 Some("the update is not confirmed: it may have been recorded; the next run asks again")
             }
-            Self::Unreachable(..) => Some("nothing was sent; the next run tries again"),
-            Self::Mistakes(_) | Self::NoDice(_) | Self::NotOurs(..) => None,
+            Self::Unanswered(_) => Some("nothing was sent; the next run tries again"),
+            Self::Mistakes(_) | Self::NoDice => None,
+        }
+    }
+
+    /// Whether trying again soon may help.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::NoAddress(..) | Self::NoUplink(_) | Self::TooLong(_) | Self::Unanswered(_) => true,
+            Self::Mistakes(_) | Self::NoDice | Self::State(_) => false,
         }
     }
 }
 
-/// Whether the gateway could not be spoken with at all. A gateway without an address in one family was found, and
-/// one that answers something else was reached.
-fn is_unreachable(unlearned: &Unlearned) -> bool {
-    match unlearned {
-        Unlearned::Web(_, EchoFault::Gateway(GatewayFault::NoSuchFamily(_)) | EchoFault::NotAnAddress(..)) => false,
-        Unlearned::Web(_, EchoFault::Gateway(_)) => true,
-        Unlearned::Interfaces(_) => false,
+impl NoAnswer {
+    fn may_have_been_heard(&self) -> bool {
+        match self {
+            Self::Http(fault) => fault.may_have_been_heard(),
+            Self::NotOurs(_) => true,
+        }
     }
 }
 
-impl fmt::Display for Unlearned {
+/// Whether a gateway could not be spoken with at all. A gateway without an address in one family was found, and one
+/// that answers something else was reached.
+fn is_silent(unlearned: &Unlearned) -> bool {
+    matches!(unlearned.why, Why::Silent(_))
+}
+
+impl fmt::Display for NoAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Interfaces(fault) => write!(f, "the system does not list its network interfaces: {fault}"),
-            Self::Web(family, fault) => write!(f, "{} from the gateway: {fault}", key_of(*family)),
+            Self::Http(fault) => write!(f, "no answer: {fault}"),
+            Self::NotOurs(why) => write!(f, "not answering as a nicgate gateway: {why}"),
         }
     }
 }
@@ -85,31 +112,46 @@ impl fmt::Display for Trouble {
             Self::Mistakes(mistakes) => mistakes.fmt(f),
             Self::NoAddress(unlearned, passed_over) => {
                 f.write_str("no address to send")?;
-                for (index, unlearned) in unlearned.iter().enumerate() {
-                    write!(f, "{} {unlearned}", if index == 0 { ":" } else { ";" })?;
-                }
+                list(f, unlearned)?;
                 match passed_over {
                     0 => Ok(()),
                     1 => f.write_str(" (one address was found and passed over)"),
                     number => write!(f, " ({number} addresses were found and passed over)"),
                 }
             }
-            Self::NoDice(fault) => write!(f, "the system gives no random bytes: {fault}"),
-            Self::NotOurs(gateway, why) => write!(f, "{gateway} is not answering as a nicgate gateway: {why}"),
+            Self::NoDice => f.write_str("the system gives no random bytes"),
+            Self::NoUplink(broken) => {
+                f.write_str("no uplink works")?;
+                list(f, broken.iter().map(|(name, why)| format!("{name}: {why}")))
+            }
             Self::State(fault) => fault.fmt(f),
-            Self::Unreachable(gateway, fault) => write!(f, "no answer from {gateway}: {fault}"),
+            Self::TooLong(limit) => write!(f, "the update was not over within {}", Span(*limit)),
+            Self::Unanswered(unanswered) => match unanswered.as_slice() {
+                [(gateway, NoAnswer::Http(fault))] => write!(f, "no answer from {gateway}: {fault}"),
+                [(gateway, why)] => write!(f, "{gateway} is {why}"),
+                several => {
+                    f.write_str("no gateway gives an answer")?;
+                    list(f, several.iter().map(|(gateway, why)| format!("{gateway}: {why}")))
+                }
+            },
         }
     }
+}
+
+/// `: one; two; three`.
+fn list<T: fmt::Display>(f: &mut fmt::Formatter<'_>, items: impl IntoIterator<Item = T>) -> fmt::Result {
+    for (index, item) in items.into_iter().enumerate() {
+        write!(f, "{} {item}", if index == 0 { ":" } else { ";" })?;
+    }
+    Ok(())
 }
 
 impl std::error::Error for Trouble {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Mistakes(mistakes) => Some(mistakes),
-            Self::NotOurs(_, why) => Some(why),
             Self::State(fault) => Some(fault),
-            Self::Unreachable(_, fault) => Some(fault),
-            Self::NoAddress(..) | Self::NoDice(_) => None,
+            Self::NoAddress(..) | Self::NoDice | Self::NoUplink(_) | Self::TooLong(_) | Self::Unanswered(_) => None,
         }
     }
 }
@@ -129,28 +171,30 @@ impl From<Mistakes> for Trouble {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::detect::web::WebFault;
     use nicgate_protocol::Family;
-    use std::time::Duration;
+
+    fn unlearned(why: Why) -> Unlearned {
+        Unlearned { family: Family::V4, from: "web".to_owned(), why, took: Duration::ZERO }
+    }
 
     #[test]
     fn no_address_and_no_gateway_are_told_apart() {
-        let echo = |fault| Unlearned::Web(Family::V4, EchoFault::Gateway(fault));
-        for (unlearned, code) in [
-            (vec![], 3),
-            (vec![echo(GatewayFault::NoSuchFamily(Family::V4))], 3),
-            (vec![Unlearned::Web(Family::V4, EchoFault::NotAnAddress(200, Family::V4))], 3),
-            (vec![echo(GatewayFault::ConnectTimeout(Duration::from_secs(1)))], 4),
-            (vec![echo(GatewayFault::NoSuchFamily(Family::V6)), echo(GatewayFault::Connect(Vec::new()))], 4),
-        ] {
-            let trouble = Trouble::NoAddress(unlearned, 0);
+        let silent = || unlearned(Why::Silent(WebFault::Http(HttpFault::ConnectTimeout(Duration::from_secs(1)))));
+        let said = || unlearned(Why::Said("it has no IPv4 address".to_owned()));
+        for (list, code) in [(vec![], 3), (vec![said()], 3), (vec![silent()], 4), (vec![said(), silent()], 4)] {
+            let trouble = Trouble::NoAddress(list, 0);
             assert_eq!(trouble.exit_code(), code, "{trouble}");
         }
     }
 
     #[test]
     fn a_lost_answer_is_called_unconfirmed() {
-        let lost = Trouble::Unreachable("https://g".to_owned(), GatewayFault::AnswerTimeout(Duration::from_secs(20)));
-        assert_eq!(lost.to_string(), "no answer from https://g: it did not answer within 20 s");
-        assert!(lost.cure().unwrap().contains("not confirmed"));
+        let lost = || NoAnswer::Http(HttpFault::AnswerTimeout(Duration::from_secs(20)));
+        let one = Trouble::Unanswered(vec![("https://g".to_owned(), lost())]);
+        assert_eq!(one.to_string(), "no answer from https://g: it did not answer within 20 s");
+        assert!(one.cure().unwrap().contains("not confirmed"));
+        let two = Trouble::Unanswered(vec![("https://g".to_owned(), lost()), ("https://h".to_owned(), lost())]);
+        assert!(two.to_string().contains("https://h: no answer: it did not answer within 20 s"), "{two}");
     }
 }

@@ -24,12 +24,14 @@ pub struct Order {
 /// What to do.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verb {
-    /// Show every address found.
-    Detect,
+    /// Show every address found; whether third parties are asked that the file does not name.
+    Detect(bool),
+    /// Stay, and look after the names.
+    Run,
     /// Print a text: help or version.
     Say(&'static str),
-    /// Tell the gateway.
-    Update(When),
+    /// Tell the gateway; whether the system's scheduler asks.
+    Update(When, bool),
 }
 
 /// How much to say.
@@ -78,6 +80,9 @@ exit codes
   6  the gateway has it, but the DNS provider refused or has not confirmed yet
   When hosts end differently, 5 goes before 6.";
 
+/// The verbs, for a complaint.
+const VERBS: &str = "update, run and detect";
+
 /// `--version`.
 pub const VERSION: &str = concat!("nicgate-client ", env!("CARGO_PKG_VERSION"));
 
@@ -92,11 +97,14 @@ pub fn read(words: impl Iterator<Item = OsString>) -> Result<Order, String> {
 fn read_words(mut parser: Parser) -> Result<Order, lexopt::Error> {
     let mut verb = None;
     let mut config = None;
-    let (mut is_json, mut is_forced, mut volume) = (false, false, Volume::Normal);
+    let (mut is_json, mut volume) = (false, Volume::Normal);
+    let (mut is_all, mut is_forced, mut is_scheduled) = (false, false, false);
     while let Some(word) = parser.next()? {
         match word {
             Short('c') | Long("config") => config = Some(PathBuf::from(parser.value()?)),
+            Long("all") => is_all = true,
             Long("force") => is_forced = true,
+            Long("scheduled") => is_scheduled = true,
             Long("json") => is_json = true,
             Short('q') | Long("quiet") => volume = Volume::Quiet,
             Short('v') | Long("verbose") => volume = Volume::Loud,
@@ -104,10 +112,11 @@ fn read_words(mut parser: Parser) -> Result<Order, lexopt::Error> {
             Short('V') | Long("version") => verb = Some(Verb::Say(VERSION)),
             Value(name) if verb.is_none() => {
                 verb = Some(match name.string()?.as_str() {
-                    "detect" => Verb::Detect,
-                    "update" => Verb::Update(When::IfDue),
+                    "detect" => Verb::Detect(false),
                     "help" => Verb::Say(HELP),
-                    other => return Err(format!("there is no command \"{other}\"; there are update and detect").into()),
+                    "run" => Verb::Run,
+                    "update" => Verb::Update(When::IfDue, false),
+                    other => return Err(format!("there is no command \"{other}\"; there are {VERBS}").into()),
                 });
             }
             Short(_) | Long(_) | Value(_) => return Err(word.unexpected()),
@@ -116,11 +125,14 @@ fn read_words(mut parser: Parser) -> Result<Order, lexopt::Error> {
             break;
         }
     }
-    let verb = match (verb, is_forced) {
-        (None, _) => return Err("say what to do: update or detect".into()),
-        (Some(Verb::Update(_)), true) => Verb::Update(When::Always),
-        (Some(Verb::Detect), true) => return Err("--force belongs to update".into()),
-        (Some(verb), _) => verb,
+    let when = if is_forced { When::Always } else { When::IfDue };
+    let verb = match verb.ok_or_else(|| lexopt::Error::from(format!("say what to do: {VERBS}")))? {
+        Verb::Update(..) if !is_all => Verb::Update(when, is_scheduled),
+        Verb::Detect(_) if !is_forced && !is_scheduled => Verb::Detect(is_all),
+        _ if is_forced => return Err("--force belongs to update".into()),
+        _ if is_scheduled => return Err("--scheduled belongs to update".into()),
+        _ if is_all => return Err("--all belongs to detect".into()),
+        verb => verb,
     };
     Ok(Order { verb, config, is_json, volume })
 }
@@ -136,7 +148,7 @@ mod tests {
     #[test]
     fn options_stand_before_or_after_the_verb() {
         let expected = Order {
-            verb: Verb::Update(When::Always),
+            verb: Verb::Update(When::Always, false),
             config: Some(PathBuf::from("a.toml")),
             is_json: true,
             volume: Volume::Quiet,
@@ -148,7 +160,7 @@ mod tests {
         ] {
             assert_eq!(words(text).as_ref(), Ok(&expected), "{text}");
         }
-        assert_eq!(words("update").unwrap().verb, Verb::Update(When::IfDue));
+        assert_eq!(words("update").unwrap().verb, Verb::Update(When::IfDue, false));
         assert_eq!(words("detect -v").unwrap().volume, Volume::Loud);
         assert_eq!(words("update --help").unwrap().verb, Verb::Say(HELP));
         assert_eq!(words("-V nonsense").unwrap().verb, Verb::Say(VERSION));
@@ -157,7 +169,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_said() {
         for (text, part) in [
-            ("", "update or detect"),
+            ("", "update, run and detect"),
             ("updat", "no command \"updat\""),
             ("update twice", "twice"),
             ("update --frce", "--frce"),

@@ -1,36 +1,77 @@
-//! `detect`: every address found, which would be sent, and why. Changes nothing and sends no update.
+//! `detect`: every source, what it said and in how long, which address would be sent, and why. Changes nothing and
+//! sends no update.
 
 use std::fmt;
+use std::time::Duration;
 
 use nicgate_protocol::{AddressSet, Family};
 use serde_json::{Value, json};
 
-use crate::choose::{Judged, Origin, key_of};
-use crate::command::update::choose_both;
-use crate::detect::{Reach, Unlearned, survey};
-use crate::gateway::Gateway;
-use crate::settings::{Settings, Source};
+use crate::choose::{Found, Judged, key_of};
+use crate::command::update::{choose_both, rules, take_uplink};
+use crate::detect::{self, Reach, Surroundings, Unlearned, survey};
+use crate::http::Caller;
+use crate::outside::Outside;
+use crate::schedule::gateways;
+use crate::settings::Settings;
 use crate::state::State;
+use crate::trouble::Trouble;
+use crate::way::Way;
 
 /// Everything found.
 pub struct View {
+    uplinks: Vec<UplinkView>,
     addresses: AddressSet,
-    judged: Vec<Judged>,
+    judged: Vec<(Judged, Duration)>,
     unlearned: Vec<Unlearned>,
 }
 
-/// Looks everywhere, also where the settings do not ask.
-pub async fn look(settings: &Settings) -> View {
+/// How one uplink stands.
+struct UplinkView {
+    name: String,
+    is_taken: bool,
+    why: String,
+}
+
+/// Looks everywhere, also where the settings do not ask; at third parties only where they name them, or where
+/// `is_all` says so.
+///
+/// # Errors
+/// When no uplink works, or the system gives no random bytes.
+pub async fn look(settings: &Settings, is_all: bool, outside: Outside<'_>) -> Result<View, Trouble> {
     let state = State::peek(settings);
-    let gateway = Gateway::new(settings);
-    let survey = survey(settings, &gateway, Reach::Everywhere).await;
-    let (addresses, judged) = choose_both(settings, &state, &survey.found);
-    let is_wanted = |unlearned: &Unlearned| match unlearned {
-        Unlearned::Interfaces(_) => true,
-        Unlearned::Web(family, _) => *settings.source(*family) == Source::Web,
+    let interfaces = detect::interfaces();
+    let taken = take_uplink(settings, &interfaces, state.uplinks(), outside).await?;
+    let mut uplinks = Vec::new();
+    if let Some(taken) = &taken {
+        for uplink in &settings.uplinks {
+            let broken = taken.broken.iter().find(|(name, _)| *name == uplink.name);
+            let is_taken = uplink.name == taken.name;
+            let why = match broken {
+                Some((_, why)) => why.clone(),
+                None if is_taken => taken.choice.why.to_string(),
+                None => "works".to_owned(),
+            };
+            uplinks.push(UplinkView { name: uplink.name.clone(), is_taken, why });
+        }
+    }
+    let way = taken.map_or(Way::ANY, |taken| taken.way);
+    let caller = Caller::new(&settings.trust, way, settings.timeout);
+    let urls: Vec<String> = settings.gateways.iter().map(ToString::to_string).collect();
+    let order = gateways::order(&urls, state.silent(), outside.now());
+    let dice = || outside.throw();
+    let reach = if is_all { Reach::Everywhere } else { Reach::Known };
+    let around =
+        Surroundings { settings, caller: &caller, gateways: &order, interfaces: &interfaces, dice: &dice, reach };
+    let survey = survey(&around, rules(settings, &state)).await;
+    let (addresses, judged) = choose_both(rules(settings, &state), &survey.found);
+    // Judging sorts by family; the times are found again by the address and who told it.
+    let took = |found: &Found| {
+        let place = survey.found.iter().position(|other| other == found);
+        place.map(|place| survey.took[place]).unwrap_or_default()
     };
-    let unlearned = survey.unlearned.into_iter().filter(is_wanted).collect();
-    View { addresses, judged, unlearned }
+    let judged = judged.into_iter().map(|judged| (judged.clone(), took(&judged.found))).collect();
+    Ok(View { uplinks, addresses, judged, unlearned: survey.unlearned })
 }
 
 impl View {
@@ -46,41 +87,48 @@ impl View {
         let found: Vec<Value> = self.judged.iter().map(judged_json).collect();
         let send: Vec<String> = self.addresses.iter().map(|address| address.to_string()).collect();
         let unlearned: Vec<String> = self.unlearned.iter().map(Unlearned::to_string).collect();
-        json!({ "would_send": send, "found": found, "not_learned": unlearned })
+        let uplinks: Vec<Value> = self
+            .uplinks
+            .iter()
+            .map(|uplink| json!({ "name": uplink.name, "in_use": uplink.is_taken, "why": uplink.why }))
+            .collect();
+        json!({ "would_send": send, "found": found, "not_learned": unlearned, "uplinks": uplinks })
     }
 }
 
-fn judged_json(judged: &Judged) -> Value {
+fn judged_json((judged, took): &(Judged, Duration)) -> Value {
     json!({
         "address": judged.found.address.to_string(),
         "family": key_of(Family::of(judged.found.address)),
-        "origin": place(&judged.found.origin),
-        "would_send": judged.is_chosen,
+        "origin": judged.found.origin.to_string(),
+        "milliseconds": u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        "would_send": judged.chosen.is_some(),
         "why": judged.why,
     })
 }
 
-fn place(origin: &Origin) -> String {
-    match origin {
-        Origin::Config => "config".to_owned(),
-        Origin::Interface(standing) => format!("interface:{}", standing.name),
-        Origin::Web => "web".to_owned(),
-    }
+/// One address as a line of the table.
+pub(super) fn line(judged: &Judged, took: Option<Duration>) -> String {
+    let (mark, found) = (if judged.chosen.is_some() { "send" } else { "-" }, &judged.found);
+    let took = took.map_or(String::new(), |took| format!("{:>9}  ", milliseconds(took)));
+    format!("{mark:4}  {:39}  {:20}  {took}{}", found.address.to_string(), found.origin.to_string(), judged.why)
 }
 
-/// One address as a line of the table.
-pub(super) fn line(judged: &Judged) -> String {
-    let (mark, found) = (if judged.is_chosen { "send" } else { "-" }, &judged.found);
-    format!("{mark:4}  {:39}  {:16}  {}", found.address.to_string(), place(&found.origin), judged.why)
+fn milliseconds(took: Duration) -> String {
+    format!("{:.1} ms", took.as_secs_f64() * 1000.0)
 }
 
 impl fmt::Display for View {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for judged in &self.judged {
-            writeln!(f, "{}", line(judged))?;
+        for uplink in &self.uplinks {
+            let mark = if uplink.is_taken { "use" } else { "-" };
+            writeln!(f, "{mark:4}  uplink {}: {}", uplink.name, uplink.why)?;
+        }
+        for (judged, took) in &self.judged {
+            writeln!(f, "{}", line(judged, Some(*took)))?;
         }
         for unlearned in &self.unlearned {
-            writeln!(f, "?     {unlearned}")?;
+            writeln!(f, "?     {unlearned} ({})", milliseconds(unlearned.took))?;
         }
         match self.addresses {
             AddressSet::EMPTY => f.write_str("nothing would be sent"),

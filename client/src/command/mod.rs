@@ -5,107 +5,187 @@
 
 pub mod arguments;
 pub mod detect;
+pub mod run;
+pub mod scheduled;
 pub mod update;
 
 use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
 
+use nicgate_protocol::Timestamp;
 use serde_json::json;
 
 use crate::command::arguments::{Order, Verb, Volume};
-use crate::settings::{self, Loaded};
+use crate::command::update::Role;
+use crate::log;
+use crate::outside::Outside;
+use crate::report::{Ending, Report, Sent};
+use crate::schedule::Span;
+use crate::settings::{self, LogFile, Settings};
+use crate::state::State;
 use crate::trouble::Trouble;
-use crate::{clock, entropy};
 
 /// Does what was ordered and prints how it ended. Returns the exit code.
 pub async fn run(order: Order) -> u8 {
-    match order.verb {
+    let speaker = Speaker { is_json: order.is_json, volume: order.volume };
+    let ended = match order.verb {
         Verb::Say(text) => {
             print(text);
-            0
+            Ok(0)
         }
-        Verb::Update(when) => match load(&order) {
-            Ok(loaded) => report_update(&order, when, loaded).await,
-            Err(trouble) => complain(&order, &trouble),
-        },
-        Verb::Detect => match load(&order) {
-            Ok(loaded) => {
-                warn(&order, &loaded.warnings);
-                let view = detect::look(&loaded.settings).await;
-                print(&if order.is_json { view.json().to_string() } else { view.to_string() });
-                if view.is_empty() { 3 } else { 0 }
+        Verb::Update(when, is_scheduled) => run_update(&order, &speaker, when, is_scheduled).await,
+        Verb::Detect(is_all) => run_detect(&order, &speaker, is_all).await,
+        Verb::Run => match located(&order) {
+            Ok((path, loaded)) => {
+                speaker.warn_all(&loaded.warnings);
+                run::run(&path, loaded, &speaker).await
             }
-            Err(trouble) => complain(&order, &trouble),
+            Err(trouble) => Err(trouble),
         },
-    }
+    };
+    ended.unwrap_or_else(|trouble| speaker.complain(&trouble))
 }
 
-fn load(order: &Order) -> Result<Loaded, Trouble> {
-    let environment = |name: &str| std::env::var(name).ok();
+/// A variable of the environment.
+pub(crate) fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+fn located(order: &Order) -> Result<(PathBuf, settings::Loaded), Trouble> {
     let path = match &order.config {
         Some(path) => path.clone(),
         None => settings::locate(&environment)?,
     };
-    Ok(settings::load(&path, &environment)?)
+    let loaded = settings::load(&path, &environment)?;
+    Ok((path, loaded))
 }
 
-async fn report_update(order: &Order, when: update::When, loaded: Loaded) -> u8 {
-    warn(order, &loaded.warnings);
-    let report = match entropy::nonce() {
-        Ok(nonce) => update::update(&loaded.settings, when, clock::now(), &nonce).await,
-        Err(trouble) => Err(trouble),
+async fn run_update(order: &Order, speaker: &Speaker, when: update::When, is_scheduled: bool) -> Result<u8, Trouble> {
+    let (_, settings::Loaded { settings, warnings }) = located(order)?;
+    speaker.warn_all(&warnings);
+    let outside = Outside::of_system();
+    let (role, name) = if is_scheduled { (Role::Scheduled, "scheduled") } else { (Role::Person, "person") };
+    let was_well = was_well(&settings);
+    let ended = if is_scheduled {
+        scheduled::update(&settings, when, outside).await
+    } else {
+        update::update(&settings, when, role, outside).await
     };
-    let report = match report {
-        Ok(report) => report,
-        Err(trouble) => return complain(order, &trouble),
-    };
-    let code = report.exit_code();
-    if order.is_json {
-        print(&report.json().to_string());
-        return code;
-    }
-    warn(order, &report.notes);
-    if order.volume == Volume::Loud {
-        for judged in &report.judged {
-            print(&detect::line(judged));
-        }
-        if let crate::report::Ending::Sent(sent) = &report.ending {
-            print(&format!("sent {} as device {} {}", sent.addresses, sent.device, sent.why));
-        }
-    }
-    if code != 0 {
-        eprintln!("nicgate-client: {report}");
-    } else if order.volume != Volume::Quiet {
-        print(&report.to_string());
-    }
-    code
+    speaker.log(settings.log.as_ref(), name, outside.now(), &ended, was_well);
+    Ok(speaker.report(&ended?))
 }
 
-/// Warnings are for people: a script finds the notes of an update in its JSON.
-fn warn(order: &Order, warnings: &[String]) {
-    if order.volume != Volume::Quiet {
-        for warning in warnings {
+async fn run_detect(order: &Order, speaker: &Speaker, is_all: bool) -> Result<u8, Trouble> {
+    let (_, loaded) = located(order)?;
+    speaker.warn_all(&loaded.warnings);
+    let view = detect::look(&loaded.settings, is_all, Outside::of_system()).await?;
+    print(&if order.is_json { view.json().to_string() } else { view.to_string() });
+    Ok(if view.is_empty() { 3 } else { 0 })
+}
+
+/// Whether the update before this one ended well.
+fn was_well(settings: &Settings) -> bool {
+    State::peek(settings).last().is_none_or(|last| last.exit_code == 0)
+}
+
+/// Prints, as much and in the form that was ordered.
+pub struct Speaker {
+    is_json: bool,
+    volume: Volume,
+}
+
+impl Speaker {
+    /// A sentence for people who watch.
+    pub fn say(&self, text: &str) {
+        if self.volume != Volume::Quiet && !self.is_json {
+            print(text);
+        }
+    }
+
+    /// Warnings are for people: a script finds the notes of an update in its JSON.
+    pub fn warn(&self, warning: &str) {
+        if self.volume != Volume::Quiet {
             eprintln!("nicgate-client: warning: {warning}");
         }
     }
-}
 
-fn complain(order: &Order, trouble: &Trouble) -> u8 {
-    let code = trouble.exit_code();
-    if order.is_json {
-        let object = json!({
-            "outcome": "trouble",
-            "exit_code": code,
-            "message": trouble.to_string(),
-            "cure": trouble.cure(),
-        });
-        print(&object.to_string());
-        return code;
+    fn warn_all(&self, warnings: &[String]) {
+        warnings.iter().for_each(|warning| self.warn(warning));
     }
-    eprintln!("nicgate-client: {trouble}");
-    if let Some(cure) = trouble.cure() {
-        eprintln!("  {cure}");
+
+    /// Prints how an update ended. Returns the exit code.
+    fn report(&self, report: &Report) -> u8 {
+        let code = report.exit_code();
+        if self.is_json {
+            print(&report.json().to_string());
+            return code;
+        }
+        self.warn_all(&report.notes);
+        if self.volume == Volume::Loud {
+            for judged in &report.judged {
+                print(&detect::line(judged, None));
+            }
+            if let Ending::Sent(sent) = &report.ending {
+                let Sent { addresses, device, gateway, why, .. } = sent;
+                print(&format!("sent {addresses} as device {device} to {gateway} {why}"));
+            }
+        }
+        if code != 0 {
+            eprintln!("nicgate-client: {report}");
+        } else {
+            self.say(&report.to_string());
+        }
+        code
     }
-    code
+
+    /// Prints how a look of the resident client ended: what changed, and what is wrong.
+    fn say_round(&self, ended: &Result<Report, Trouble>, rest: Duration) {
+        let is_quiet = matches!(ended, Ok(Report { ending: Ending::NothingToDo(..) | Ending::Busy, notes, .. }) if notes.is_empty());
+        if is_quiet && self.volume != Volume::Loud {
+            return;
+        }
+        let code = match ended {
+            Ok(report) => self.report(report),
+            Err(trouble) => self.complain(trouble),
+        };
+        if code != 0 {
+            self.say(&format!("next look in {}", Span(rest)));
+        }
+    }
+
+    /// Writes down how an update of the resident client ended.
+    fn log_update(&self, file: Option<&LogFile>, role: &str, now: Timestamp, ended: &Result<Report, Trouble>) {
+        self.log(file, role, now, ended, true);
+    }
+
+    fn log(&self, file: Option<&LogFile>, role: &str, now: Timestamp, ended: &Result<Report, Trouble>, was_well: bool) {
+        if let Some(file) = file
+            && let Err(fault) = log::update(file, role, now, ended, was_well)
+        {
+            self.warn(&format!("the log {} cannot be written: {fault}", file.path.display()));
+        }
+    }
+
+    /// Prints what is wrong. Returns the exit code.
+    fn complain(&self, trouble: &Trouble) -> u8 {
+        let code = trouble.exit_code();
+        if self.is_json {
+            let object = json!({
+                "outcome": "trouble",
+                "exit_code": code,
+                "message": trouble.to_string(),
+                "cure": trouble.cure(),
+            });
+            print(&object.to_string());
+            return code;
+        }
+        eprintln!("nicgate-client: {trouble}");
+        if let Some(cure) = trouble.cure() {
+            eprintln!("  {cure}");
+        }
+        code
+    }
 }
 
 /// Prints a line. A reader that has gone away is no reason to fail: the exit code still tells.

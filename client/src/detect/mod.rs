@@ -1,74 +1,260 @@
-//! Looks for addresses in every place that the settings name. Finds and reports; what to send of it is decided in
-//! `choose`.
+//! Looks for addresses in the places that the settings name, one source after the other until one gives an address
+//! that can be sent. Finds and reports; what to send of it is decided in `choose`.
 
-pub mod echo;
+pub mod claims;
+pub mod command;
 pub mod interface;
+pub mod probe;
+pub mod web;
 
 use std::io;
+use std::net::IpAddr;
+use std::time::Duration;
 
 use nicgate_protocol::Family;
+use tokio::time::Instant;
 
-use crate::choose::{Found, Origin};
-use crate::detect::echo::EchoFault;
-use crate::gateway::{Gateway, Line};
-use crate::settings::{Settings, Source};
+use crate::choose::{Found, Heard, Origin, Rule, is_acceptable, key_of};
+use crate::entropy::Throw;
+use crate::http::{Caller, HttpFault, Line};
+use crate::platform::{self, Interface};
+use crate::settings::{Method, Settings, Source, Trust, Which};
+use crate::trouble::Trouble;
+use crate::way::Way;
+use web::WebFault;
 
 /// How far to look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// Only where an address that may be sent can come from.
-    Asked,
-    /// Everywhere: for people who want to see it all.
+    /// Until something that may be sent is found.
+    Enough,
+    /// Also where it is not needed: every source of the file, the interfaces, the gateways and the router. For people
+    /// who want to see it all.
+    Known,
+    /// Also the public services, STUN and DNS servers that the file does not name.
     Everywhere,
 }
 
 /// What was found, and what could not be learned.
+#[derive(Default)]
 pub struct Survey {
     /// Every address with its origin.
     pub found: Vec<Found>,
+    /// How long each took to be learned, in the order of `found`.
+    pub took: Vec<Duration>,
     /// Where nothing could be learned, and why. Not the same as finding nothing.
     pub unlearned: Vec<Unlearned>,
-    /// A connection to the gateway that is still open.
-    pub line: Option<Line>,
+    /// A connection to a gateway that is still open: the place of the gateway in the order asked.
+    pub line: Option<(usize, Line)>,
+    /// The gateways that were silent, likewise.
+    pub silent: Vec<usize>,
 }
 
-/// A place that could not be asked.
+/// A source that gave nothing.
 #[derive(Debug)]
-pub enum Unlearned {
-    /// The interfaces.
-    Interfaces(io::Error),
-    /// The gateway, over one family.
-    Web(Family, EchoFault),
+pub struct Unlearned {
+    /// Which family was asked for.
+    pub family: Family,
+    /// Who was asked, as for a table.
+    pub from: String,
+    /// Why nothing came of it.
+    pub why: Why,
+    /// How long that took.
+    pub took: Duration,
 }
 
-/// Looks around. Never fails as a whole: what could not be learned is part of the answer.
-pub async fn survey(settings: &Settings, gateway: &Gateway<'_>, reach: Reach) -> Survey {
-    let mut survey = Survey { found: Vec::new(), unlearned: Vec::new(), line: None };
-    for family in Family::BOTH {
-        if let Source::Fixed(address) = settings.source(family) {
-            survey.found.push(Found { address: *address, origin: Origin::Config });
+/// Why a source gave nothing.
+#[derive(Debug)]
+pub enum Why {
+    /// A gateway gave no answer at all.
+    Silent(WebFault),
+    /// A sentence.
+    Said(String),
+}
+
+/// What a survey needs to know.
+pub struct Surroundings<'a> {
+    /// What the file says.
+    pub settings: &'a Settings,
+    /// How to call, by the way chosen.
+    pub caller: &'a Caller,
+    /// The gateways in the order in which to ask them, as places in the settings.
+    pub gateways: &'a [usize],
+    /// The interfaces, or why the system does not list them.
+    pub interfaces: &'a io::Result<Vec<Interface>>,
+    /// Random bytes for questions whose answers must be hard to guess.
+    pub dice: &'a (dyn Fn() -> Result<Throw, Trouble> + Sync),
+    /// How far to look.
+    pub reach: Reach,
+}
+
+/// Looks around for both families at once. Never fails as a whole: what could not be learned is part of the answer.
+pub async fn survey(around: &Surroundings<'_>, rules: [Rule<'_>; 2]) -> Survey {
+    let [v4, v6] = rules;
+    let (mut survey, other) = tokio::join!(survey_family(around, v4), survey_family(around, v6));
+    survey.found.extend(other.found);
+    survey.took.extend(other.took);
+    survey.unlearned.extend(other.unlearned);
+    survey.line = survey.line.or(other.line);
+    survey.silent.extend(other.silent.into_iter().filter(|index| !survey.silent.contains(index)).collect::<Vec<_>>());
+    // A gateway that one family could reach is not silent.
+    if let Some((index, _)) = &survey.line {
+        survey.silent.retain(|silent| silent != index);
+    }
+    survey
+}
+
+async fn survey_family(around: &Surroundings<'_>, rule: Rule<'_>) -> Survey {
+    let mut survey = Survey::default();
+    let mut sources = rule.sources.to_vec();
+    let mut others = Vec::new();
+    if around.reach != Reach::Enough {
+        others.extend([Source::Interface(Which::Any), Source::Web]);
+        if rule.family == Family::V4 {
+            others.push(Source::Router(Method::Any));
         }
     }
-    let uses_interfaces = Family::BOTH.iter().any(|family| matches!(settings.source(*family), Source::Interface(_)));
-    if uses_interfaces || reach == Reach::Everywhere {
-        match interface::addresses() {
-            Ok(found) => survey.found.extend(found),
-            Err(fault) => survey.unlearned.push(Unlearned::Interfaces(fault)),
-        }
+    if around.reach == Reach::Everywhere {
+        others.extend([Source::Stun, Source::Dns]);
     }
-    let ask = |family| async move {
-        let is_asked = reach == Reach::Everywhere || *settings.source(family) == Source::Web;
-        if is_asked { Some((family, echo::address(gateway, family).await)) } else { None }
-    };
-    let (v4, v6) = tokio::join!(ask(Family::V4), ask(Family::V6));
-    for (family, heard) in [v4, v6].into_iter().flatten() {
-        match heard {
-            Ok((address, line)) => {
-                survey.found.push(Found { address, origin: Origin::Web });
-                survey.line.get_or_insert(line);
-            }
-            Err(fault) => survey.unlearned.push(Unlearned::Web(family, fault)),
+    let is_of_a_kind = |one: &Source, other: &Source| std::mem::discriminant(one) == std::mem::discriminant(other);
+    others.retain(|other| !sources.iter().any(|source| is_of_a_kind(source, other)));
+    sources.extend(others);
+    for source in &sources {
+        let before = survey.found.len();
+        ask(around, rule, source, &mut survey).await;
+        let has_enough = || survey.found[before..].iter().any(|found| is_acceptable(rule, found));
+        if around.reach == Reach::Enough && has_enough() {
+            break;
         }
     }
     survey
+}
+
+/// Asks one source for one family.
+async fn ask(around: &Surroundings<'_>, rule: Rule<'_>, source: &Source, survey: &mut Survey) {
+    let (settings, family, patience) = (around.settings, rule.family, around.settings.timeout);
+    let begun = Instant::now();
+    let way = around.caller.way();
+    let told: Result<(IpAddr, Origin), (String, String)> = match source {
+        Source::Fixed(address) => Ok((*address, Origin::Config)),
+        Source::Command => command::address(&settings.asked.command, family, patience)
+            .await
+            .map(|address| (address, Origin::Command))
+            .map_err(|fault| ("command".to_owned(), fault.to_string())),
+        Source::Interface(_) => {
+            match around.interfaces {
+                Ok(interfaces) => {
+                    let of_family = |found: &Found| Family::of(found.address) == family;
+                    for found in interface::addresses(interfaces, way).into_iter().filter(of_family) {
+                        survey.note(found, begun);
+                    }
+                }
+                Err(fault) => survey.unlearned(
+                    family,
+                    "interface",
+                    Why::Said(format!("the system does not list its network interfaces: {fault}")),
+                    begun,
+                ),
+            }
+            return;
+        }
+        Source::Web => return ask_web(around, family, survey).await,
+        Source::Router(_) | Source::Stun | Source::Dns => Err((source.to_string(), "not yet".to_owned())),
+    };
+    match told {
+        Ok((address, origin)) => survey.note(Found { address, origin }, begun),
+        Err((from, why)) => survey.unlearned(family, &from, Why::Said(why), begun),
+    }
+}
+
+/// Asks the gateways in order until one can tell; then, if at least one of them could be reached, public services.
+async fn ask_web(around: &Surroundings<'_>, family: Family, survey: &mut Survey) {
+    let mut is_reached = false;
+    for (place, index) in around.gateways.iter().enumerate() {
+        let url = &around.settings.gateways[*index];
+        let begun = Instant::now();
+        match web::by_gateway(around.caller, url, family).await {
+            Ok((address, line)) => {
+                let vpn = line.local().and_then(|local| around.vpn_of(local));
+                let origin = Origin::Gateway(Heard { from: url.host().to_owned(), vpn });
+                survey.note(Found { address, origin }, begun);
+                survey.line.get_or_insert((place, line));
+                return;
+            }
+            Err(WebFault::Http(HttpFault::NoSuchFamily(none))) => {
+                is_reached = true;
+                let why = Why::Said(HttpFault::NoSuchFamily(none).to_string());
+                survey.unlearned(family, &format!("web ({url})"), why, begun);
+            }
+            Err(fault @ WebFault::Http(_)) => {
+                survey.silent.push(place);
+                survey.unlearned(family, &format!("web ({url})"), Why::Silent(fault), begun);
+            }
+            Err(fault @ (WebFault::NotAnAddress(..) | WebFault::Disagreement(_))) => {
+                is_reached = true;
+                survey.unlearned(family, &format!("web ({url})"), Why::Said(fault.to_string()), begun);
+            }
+        }
+    }
+    // Without a gateway to tell it to, an address is of no use, and nobody else need hear of us.
+    if !is_reached || around.settings.asked.echo.is_empty() {
+        return;
+    }
+    let caller = Caller::new(&Trust::PublicRoots, around.caller.way().clone(), around.caller.patience());
+    let begun = Instant::now();
+    match web::by_echo(&caller, &around.settings.asked.echo, family).await {
+        Ok((address, from, local)) => {
+            let vpn = local.and_then(|local| around.vpn_of(local));
+            survey.note(Found { address, origin: Origin::Echo(Heard { from, vpn }) }, begun);
+        }
+        Err(fault) => survey.unlearned(family, "web (public services)", Why::Said(fault.to_string()), begun),
+    }
+}
+
+impl Surroundings<'_> {
+    /// The VPN that owns an address of ours, if one does.
+    fn vpn_of(&self, local: IpAddr) -> Option<String> {
+        self.interfaces.as_ref().ok().and_then(|interfaces| interface::vpn_of(interfaces, local))
+    }
+}
+
+impl Survey {
+    fn note(&mut self, found: Found, begun: Instant) {
+        self.found.push(found);
+        self.took.push(begun.elapsed());
+    }
+
+    fn unlearned(&mut self, family: Family, from: &str, why: Why, begun: Instant) {
+        self.unlearned.push(Unlearned { family, from: from.to_owned(), why, took: begun.elapsed() });
+    }
+}
+
+/// By which way to ask, as [`interface::card`] finds it.
+///
+/// # Errors
+/// A part of a sentence, when the card is missing or of no use.
+pub fn way(interfaces: &io::Result<Vec<Interface>>, bind: &Which) -> Result<Way, String> {
+    match interfaces {
+        Ok(interfaces) => interface::card(interfaces, bind).map(|card| Way { card: Some(card) }),
+        Err(fault) => Err(format!("the system does not list its network interfaces: {fault}")),
+    }
+}
+
+/// The interfaces as the system lists them now.
+///
+/// # Errors
+/// When it does not.
+pub fn interfaces() -> io::Result<Vec<Interface>> {
+    platform::interfaces()
+}
+
+impl std::fmt::Display for Unlearned {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} from {}: ", key_of(self.family), self.from)?;
+        match &self.why {
+            Why::Silent(fault) => fault.fmt(f),
+            Why::Said(why) => f.write_str(why),
+        }
+    }
 }

@@ -4,10 +4,9 @@
 //! Whatever judges is apart from whatever asks the system: `linux` reads text, `adapter` judges plain values, and both
 //! are tested everywhere. A protection that cannot be given is an error, never silence.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
@@ -24,6 +23,7 @@ pub mod events;
 mod linux;
 #[cfg(all(unix, not(target_os = "linux")))]
 mod macos;
+pub mod service;
 #[cfg(unix)]
 mod unix;
 #[cfg(windows)]
@@ -219,15 +219,6 @@ pub fn own_folder(environment: &dyn Fn(&str) -> Option<String>) -> Option<PathBu
 #[must_use]
 pub fn machine_name() -> Option<String> {
     system::machine_name().filter(|name| !name.is_empty())
-}
-
-/// What the system notes about its IPv6 addresses; an address that is missing is one about which it says nothing.
-#[must_use]
-pub fn address_marks() -> BTreeMap<Ipv6Addr, Marks> {
-    #[cfg(target_os = "linux")]
-    return linux::address_marks();
-    #[cfg(not(target_os = "linux"))]
-    BTreeMap::new()
 }
 
 #[cfg(test)]

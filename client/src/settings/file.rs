@@ -11,23 +11,45 @@ use toml::de::{DeTable, DeValue};
 
 use super::mistake::{Mistake, Mistakes};
 
-/// Every key there is.
-pub(super) const KEYS: [&str; 14] = [
+/// Every key of the file itself.
+pub(super) const KEYS: [&str; 33] = [
+    "allow_command",
+    "allow_deprecated",
+    "allow_link_local",
     "allow_plain",
     "allow_private",
+    "allow_temporary",
+    "allow_vpn",
+    "bind",
     "ca_file",
+    "command",
     "device",
+    "echo",
     "gateway",
+    "hold_down",
     "hosts",
+    "interface_id",
+    "interval",
     "ipv4",
     "ipv6",
     "key",
     "key_env",
     "key_file",
+    "log_file",
+    "log_size",
+    "probe",
     "refresh",
+    "retry_for",
+    "router",
     "state_file",
+    "stun",
     "timeout",
+    "uplink",
+    "whoami",
 ];
+
+/// Every key of an `[[uplink]]`.
+pub(super) const UPLINK_KEYS: [&str; 3] = ["bind", "name", "probe"];
 
 /// A text from the file and where it stands.
 #[derive(Clone)]
@@ -55,18 +77,50 @@ impl<'a> File<'a> {
                 return Err(Mistakes(vec![Mistake::at(path, text, place, error.message())]));
             }
         };
-        let mut mistakes = Vec::new();
-        for key in table.keys() {
+        let mut file = Self { path, text, table, mistakes: Vec::new() };
+        file.check_keys(&KEYS);
+        Ok(file)
+    }
+
+    /// Notes every key that is not among `known`, with the nearest one that is.
+    fn check_keys(&mut self, known: &[&'static str]) {
+        for key in self.table.keys() {
             let name: &str = key.get_ref();
-            if !KEYS.contains(&name) {
-                let what = match nearest(name) {
+            if !known.contains(&name) {
+                let what = match nearest(name, known) {
                     Some(near) => format!("there is no key {name:?}; perhaps {near:?} is meant"),
-                    None => format!("there is no key {name:?}; there are {}", KEYS.join(", ")),
+                    None => format!("there is no key {name:?}; there are {}", known.join(", ")),
                 };
-                mistakes.push(Mistake::at(path, text, key.span(), &what));
+                self.mistakes.push(Mistake::at(self.path, self.text, key.span(), &what));
             }
         }
-        Ok(Self { path, text, table, mistakes })
+    }
+
+    /// Reads every `[[key]]` by `read`, for which the file then is that section alone.
+    pub(super) fn sections<T>(
+        &mut self,
+        key: &str,
+        known: &[&'static str],
+        mut read: impl FnMut(&mut Self) -> T,
+    ) -> Vec<T> {
+        let Some(value) = self.table.get(key).cloned() else { return Vec::new() };
+        let place = value.span();
+        let mut list = Vec::new();
+        if let DeValue::Array(sections) = value.into_inner() {
+            for section in sections {
+                if let DeValue::Table(section) = section.into_inner() {
+                    let whole = std::mem::replace(&mut self.table, section);
+                    self.check_keys(known);
+                    list.push(read(self));
+                    self.table = whole;
+                } else {
+                    self.note(place.clone(), &format!("write [[{key}]] and its keys below"));
+                }
+            }
+        } else {
+            self.note(place, &format!("write [[{key}]], with two brackets: there may be several"));
+        }
+        list
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -104,14 +158,46 @@ impl<'a> File<'a> {
         list
     }
 
-    /// The truth value under a key, if it is there and one.
-    pub(super) fn truth(&mut self, key: &str) -> Option<bool> {
+    /// The text, or the texts of a list, under a key, if it is there and that.
+    pub(super) fn one_or_more(&mut self, key: &str) -> Option<Vec<Written>> {
         let value = self.table.get(key)?;
+        if let Some(one) = as_text(value) {
+            return Some(vec![one]);
+        }
+        let place = value.span();
+        let list: Option<Vec<Written>> =
+            if let DeValue::Array(list) = value.get_ref() { list.iter().map(as_text).collect() } else { None };
+        if list.as_ref().is_none_or(Vec::is_empty) {
+            self.note(place, &format!("{key} is a text, or a list of texts in the order of preference"));
+            return None;
+        }
+        list
+    }
+
+    /// Every text under a key, parsed; `None` where the key is not there or something is wrong with it.
+    pub(super) fn parsed<T, E: Display>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, E>) -> Option<Vec<T>> {
+        let mut list = Vec::new();
+        let mut is_sound = true;
+        for written in self.one_or_more(key)? {
+            match parse(&written.text) {
+                Ok(value) => list.push(value),
+                Err(why) => {
+                    self.mistake(&written, &why.to_string());
+                    is_sound = false;
+                }
+            }
+        }
+        is_sound.then_some(list)
+    }
+
+    /// The truth value under a key; false where it is not there.
+    pub(super) fn truth(&mut self, key: &str) -> bool {
+        let Some(value) = self.table.get(key) else { return false };
         if let DeValue::Boolean(truth) = value.get_ref() {
-            return Some(*truth);
+            return *truth;
         }
         self.note(value.span(), &format!("{key} is true or false, without quotes"));
-        None
+        false
     }
 
     /// The text under a key that must be there, parsed.
@@ -171,8 +257,8 @@ fn as_text(value: &Spanned<DeValue<'_>>) -> Option<Written> {
 }
 
 /// The known key that differs least, if it differs by little.
-fn nearest(name: &str) -> Option<&'static str> {
-    let (distance, key) = KEYS.iter().map(|key| (distance(name, key), *key)).min()?;
+fn nearest(name: &str, known: &[&'static str]) -> Option<&'static str> {
+    let (distance, key) = known.iter().map(|key| (distance(name, key), *key)).min()?;
     (distance <= 1 + key.len() / 3).then_some(key)
 }
 

@@ -1,8 +1,9 @@
 //! Where the configuration file is, when nobody names it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::Mistakes;
+use crate::platform;
 
 /// The first of `./nicgate-client.toml`, the user's own and the system's place that exists.
 ///
@@ -22,14 +23,9 @@ pub fn locate(environment: &dyn Fn(&str) -> Option<String>) -> Result<PathBuf, M
 
 /// The places in order. Never empty.
 fn places(environment: &dyn Fn(&str) -> Option<String>) -> Vec<PathBuf> {
-    let set = |name: &str| environment(name).filter(|value| !value.is_empty());
-    let own = set("XDG_CONFIG_HOME")
-        .map(PathBuf::from)
-        .or_else(|| set("HOME").map(|home| Path::new(&home).join(".config")))
-        .map(|folder| folder.join("nicgate").join("client.toml"));
     let mut places = vec![PathBuf::from("nicgate-client.toml")];
-    places.extend(own);
-    places.push(PathBuf::from("/etc/nicgate/client.toml"));
+    places.extend(platform::own_folder(environment).map(|folder| folder.join("client.toml")));
+    places.push(platform::system_folder().join("client.toml"));
     places
 }
 
@@ -37,6 +33,7 @@ fn places(environment: &dyn Fn(&str) -> Option<String>) -> Vec<PathBuf> {
 mod tests {
     use super::*;
 
+    #[cfg(target_os = "linux")]
     #[test]
     fn the_users_own_file_comes_before_the_systems() {
         let of = |pairs: &'static [(&'static str, &'static str)]| {

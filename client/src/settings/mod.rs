@@ -4,68 +4,175 @@
 //! what cannot be wrong then is guarded by the types.
 
 mod file;
+pub mod key;
 mod locate;
 mod mistake;
+pub mod source;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::IpAddr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use nicgate_protocol::address::unmapped;
-use nicgate_protocol::secret::{KEY_LETTERS, Key};
-use nicgate_protocol::{DeviceId, Family, Hostname, Secret};
+use nicgate_protocol::secret::Key;
+use nicgate_protocol::{DeviceId, Family, Hostname};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
 use crate::base_url::BaseUrl;
 use crate::choose::key_of;
-use crate::platform;
 use file::{File, Written};
 pub use locate::locate;
 pub use mistake::{Mistake, Mistakes};
+use source::host_and_port;
+pub use source::{Method, Probe, Source, Which};
 
 /// As many hostnames as the gateway takes in one update.
 pub const MOST_HOSTS: usize = 20;
 /// How long an acknowledgement is believed without asking again.
 pub const REFRESH: Duration = Duration::from_secs(25 * 86_400);
+/// How long a better uplink must have worked before it is taken again.
+pub const HOLD_DOWN: Duration = Duration::from_secs(120);
+/// How often the resident client looks.
+pub const INTERVAL: Duration = Duration::from_secs(300);
+/// How long a scheduled update goes on trying.
+pub const RETRY_FOR: Duration = Duration::from_secs(240);
+/// How large the log grows before a new one is begun.
+pub const LOG_SIZE: u64 = 1 << 20;
 /// How long the gateway may take to connect and to answer.
 pub const TIMEOUT: Duration = Duration::from_secs(20);
 
+/// The public services that are asked when no gateway can tell: bare text, or a line `ip=…`.
+const ECHOES: [&str; 3] =
+    ["https://api64.ipify.org", "https://icanhazip.com", "https://www.cloudflare.com/cdn-cgi/trace"];
+/// The STUN servers that are asked when the file names none.
+const STUN: [&str; 2] = ["stun.cloudflare.com:3478", "stun.l.google.com:19302"];
+/// The DNS servers that are asked when the file names none.
+const WHOAMI: [&str; 2] = ["myip.opendns.com@resolver1.opendns.com", "txt-ch:whoami.cloudflare@one.one.one.one"];
+
 /// Everything an update needs to know.
 pub struct Settings {
-    /// Where the gateway is.
-    pub gateway: BaseUrl,
-    /// Who may have signed the gateway's certificate.
+    /// Where the gateways are, in the order of preference; at least one.
+    pub gateways: Vec<BaseUrl>,
+    /// Who may have signed the gateways' certificates.
     pub trust: Trust,
-    /// Our name at the gateway.
+    /// Our name at the gateways.
     pub device: DeviceId,
     /// What we sign with.
     pub key: Key,
     /// The names that shall point here; from a file 1 to 20.
     pub hosts: Vec<Hostname>,
-    /// Where the IPv4 address comes from.
-    pub ipv4: Source,
-    /// Where the IPv6 address comes from.
-    pub ipv6: Source,
-    /// Whether a private address on an interface will do when there is no public one.
-    pub allow_private: bool,
+    /// Where the IPv4 address comes from, in the order of preference; nowhere: the family is left alone.
+    pub ipv4: Vec<Source>,
+    /// Where the IPv6 address comes from, likewise.
+    pub ipv6: Vec<Source>,
+    /// Which addresses are taken that otherwise are not.
+    pub allow: Allow,
+    /// What stands in the last 64 bits of the IPv6 address that is sent, instead of what was found there.
+    pub interface_id: Option<Ipv6Addr>,
+    /// Who else is asked from where we come.
+    pub asked: Asked,
+    /// The lines to the outside, in the order of preference. Empty: whatever the routing table says.
+    pub uplinks: Vec<Uplink>,
+    /// How long a better uplink must have worked before it is taken again.
+    pub hold_down: Duration,
     /// Where to remember what was acknowledged; without one every update is sent, and nothing keeps two instances
     /// apart.
     pub state_file: Option<PathBuf>,
+    /// Where to write down what was done.
+    pub log: Option<LogFile>,
     /// How long an acknowledgement is believed without asking again.
     pub refresh: Duration,
-    /// How long the gateway may take: to connect, and again to answer.
+    /// How often the resident client looks.
+    pub interval: Duration,
+    /// How long a scheduled update goes on trying.
+    pub retry_for: Duration,
+    /// How long a peer may take: to connect, and again to answer.
     pub timeout: Duration,
 }
 
+/// Which addresses are taken that otherwise are not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Allow {
+    /// Past its preferred lifetime.
+    pub deprecated: bool,
+    /// `169.254.0.0/16`, `fe80::/10`.
+    pub link_local: bool,
+    /// RFC 1918, carrier NAT, unique local.
+    pub private: bool,
+    /// Replaced within days.
+    pub temporary: bool,
+    /// Of a VPN, or seen through one.
+    pub vpn: bool,
+}
+
+/// Who is asked for an address besides the gateway and the interfaces.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// Public services that echo the address that they see.
+    pub echo: Vec<BaseUrl>,
+    /// STUN servers: host and port.
+    pub stun: Vec<(String, u16)>,
+    /// DNS questions with the server to put them to.
+    pub whoami: Vec<String>,
+    /// The home router, where it is not the default route's.
+    pub router: Option<Ipv4Addr>,
+    /// A program that prints the address, with its arguments.
+    pub command: Vec<String>,
+}
+
+/// One line to the outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Uplink {
+    /// What people call it.
+    pub name: String,
+    /// The network interface.
+    pub bind: Which,
+    /// How to find out whether it works: it does when one of them answers. Empty: a gateway takes a connection.
+    pub probes: Vec<Probe>,
+}
+
+/// Where to write down what was done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogFile {
+    /// The file; the one before it has `.1` behind its name, and so on.
+    pub path: PathBuf,
+    /// How many bytes before a new one is begun.
+    pub size: u64,
+}
+
 impl Settings {
-    /// The source of one family.
+    /// Settings with the defaults of a file that names no more than these.
     #[must_use]
-    pub fn source(&self, family: Family) -> &Source {
+    pub fn new(gateway: BaseUrl, trust: Trust, device: DeviceId, key: Key, hosts: Vec<Hostname>) -> Self {
+        Self {
+            gateways: vec![gateway],
+            trust,
+            device,
+            key,
+            hosts,
+            ipv4: vec![Source::Web],
+            ipv6: Vec::new(),
+            allow: Allow::default(),
+            interface_id: None,
+            asked: Asked::default(),
+            uplinks: Vec::new(),
+            hold_down: HOLD_DOWN,
+            state_file: None,
+            log: None,
+            refresh: REFRESH,
+            interval: INTERVAL,
+            retry_for: RETRY_FOR,
+            timeout: TIMEOUT,
+        }
+    }
+
+    /// The sources of one family.
+    #[must_use]
+    pub fn sources(&self, family: Family) -> &[Source] {
         match family {
             Family::V4 => &self.ipv4,
             Family::V6 => &self.ipv6,
@@ -97,39 +204,6 @@ impl Trust {
     }
 }
 
-/// Where an address of one family comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// This address, as written.
-    Fixed(IpAddr),
-    /// A network interface: the one of this name, or any.
-    Interface(Option<String>),
-    /// Nowhere: the family is left alone.
-    Off,
-    /// The address from which the gateway sees us come.
-    Web,
-}
-
-impl FromStr for Source {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, &'static str> {
-        match text {
-            "off" => Ok(Self::Off),
-            "web" => Ok(Self::Web),
-            "interface" => Ok(Self::Interface(None)),
-            _ => match text.strip_prefix("interface:") {
-                Some("") => Err("name the interface, for instance \"interface:eth0\""),
-                Some(name) => Ok(Self::Interface(Some(name.to_owned()))),
-                None => text
-                    .parse()
-                    .map(|address| Self::Fixed(unmapped(address)))
-                    .map_err(|_| "write \"web\", \"interface\", \"interface:eth0\", an address, or \"off\""),
-            },
-        }
-    }
-}
-
 /// Settings as read from a file, with what the reader should hear about although it stops nothing.
 pub struct Loaded {
     /// What the file says.
@@ -156,52 +230,63 @@ pub fn read(path: &Path, text: &str, environment: &dyn Fn(&str) -> Option<String
     let mut file = File::parse(path, text)?;
     let mut warnings = Vec::new();
 
-    let allow_plain = file.truth("allow_plain").unwrap_or(false);
-    let gateway = file.required("gateway", "gateway = \"https://ddns.example.com\"", |text| {
-        if allow_plain { BaseUrl::parse_allowing_plain(text) } else { BaseUrl::parse(text) }
-    });
+    let allow_plain = file.truth("allow_plain");
+    let url = |text: &str| if allow_plain { BaseUrl::parse_allowing_plain(text) } else { BaseUrl::parse(text) };
+    if !file.has("gateway") {
+        file.missing("gateway", "gateway = \"https://ddns.example.com\"");
+    }
+    let gateways = file.parsed("gateway", url);
     let trust = match file.text("ca_file") {
         Some(written) => certificates(&mut file, &written),
         None => Some(Trust::PublicRoots),
     };
     let device = file.required("device", "device = \"laptop\"", DeviceId::parse);
-    let key = key(&mut file, &mut warnings, environment);
+    let key = key::key(&mut file, &mut warnings, environment);
     let hosts = hosts(&mut file);
-    let ipv4 = source(&mut file, Family::V4, Source::Web);
-    let ipv6 = source(&mut file, Family::V6, Source::Off);
-    let allow_private = file.truth("allow_private").unwrap_or(false);
-    if (&ipv4, &ipv6) == (&Some(Source::Off), &Some(Source::Off)) {
+    let ipv4 = sources(&mut file, Family::V4, vec![Source::Web]);
+    let ipv6 = sources(&mut file, Family::V6, Vec::new());
+    if ipv4.is_empty() && ipv6.is_empty() && file.is_sound() {
         file.mistake_at_key("ipv4", "both families are \"off\"; let one of them have a source, for instance \"web\"");
     }
-    let state_file =
-        file.text("state_file").map_or_else(|| path.with_extension("state.json"), |text| file.beside(&text));
+    let allow = Allow {
+        deprecated: file.truth("allow_deprecated"),
+        link_local: file.truth("allow_link_local"),
+        private: file.truth("allow_private"),
+        temporary: file.truth("allow_temporary"),
+        vpn: file.truth("allow_vpn"),
+    };
+    let interface_id = interface_id(&mut file);
+    let asked = asked(&mut file, &ipv4, &ipv6);
+    let uplinks = uplinks(&mut file);
+    let hold_down = span_of(&mut file, "hold_down", HOLD_DOWN);
+    let state_file = place_of(&mut file, "state_file", "state.json", environment);
+    let log = log_file(&mut file, environment);
     let refresh = span_of(&mut file, "refresh", REFRESH);
+    let interval = span_of(&mut file, "interval", INTERVAL);
+    let retry_for = span_of(&mut file, "retry_for", RETRY_FOR);
     let timeout = span_of(&mut file, "timeout", TIMEOUT);
 
-    match (gateway, trust, device, key, hosts, ipv4, ipv6, refresh, timeout) {
-        (
-            Some(gateway),
-            Some(trust),
-            Some(device),
-            Some(key),
-            Some(hosts),
-            Some(ipv4),
-            Some(ipv6),
-            Some(refresh),
-            Some(timeout),
-        ) if file.is_sound() => {
+    match (gateways, trust, device, key, hosts) {
+        (Some(gateways), Some(trust), Some(device), Some(key), Some(hosts)) if file.is_sound() => {
             let state_file = Some(state_file);
             let settings = Settings {
-                gateway,
+                gateways,
                 trust,
                 device,
                 key,
                 hosts,
                 ipv4,
                 ipv6,
-                allow_private,
+                allow,
+                interface_id,
+                asked,
+                uplinks,
+                hold_down,
                 state_file,
+                log,
                 refresh,
+                interval,
+                retry_for,
                 timeout,
             };
             Ok(Loaded { settings, warnings })
@@ -215,70 +300,6 @@ fn certificates(file: &mut File<'_>, written: &Written) -> Option<Trust> {
     let trust =
         fs::read(&path).map_err(|fault| format!("cannot be read: {fault}")).and_then(|pem| Trust::from_pem(&pem));
     trust.map_err(|why| file.mistake(written, &format!("{} {why}", path.display()))).ok()
-}
-
-/// The key out of exactly one of `key`, `key_file`, `key_env`. Never repeats what it read.
-fn key(file: &mut File<'_>, warnings: &mut Vec<String>, environment: &dyn Fn(&str) -> Option<String>) -> Option<Key> {
-    let written = (file.text("key"), file.text("key_file"), file.text("key_env"));
-    let (place, text) = match written {
-        (Some(key), None, None) => {
-            if platform::is_readable_by_others(file.path()) == Some(true) {
-                warnings.push(too_open(file.path()));
-            }
-            let text = Secret::new(key.text.clone());
-            (key, text)
-        }
-        (None, Some(name), None) => {
-            let path = file.beside(&name);
-            match fs::read_to_string(&path) {
-                Ok(text) => {
-                    if platform::is_readable_by_others(&path) == Some(true) {
-                        warnings.push(too_open(&path));
-                    }
-                    (name, Secret::new(text))
-                }
-                Err(fault) => {
-                    file.mistake(&name, &format!("{} cannot be read: {fault}", path.display()));
-                    return None;
-                }
-            }
-        }
-        (None, None, Some(name)) => match environment(&name.text) {
-            Some(text) => (name, Secret::new(text)),
-            None => {
-                file.mistake(&name, "there is no such environment variable");
-                return None;
-            }
-        },
-        (None, None, None) => {
-            file.missing("key_file", "key_file = \"laptop.key\" (or key, or key_env)");
-            return None;
-        }
-        (Some(place), _, _) | (None, Some(place), Some(_)) => {
-            file.mistake(&place, "there is more than one of key, key_file and key_env; leave one");
-            return None;
-        }
-    };
-    let bytes = text.expose().trim().as_bytes();
-    let is_plain = bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
-    match <[u8; KEY_LETTERS]>::try_from(bytes) {
-        Ok(key) if is_plain => Some(Secret::new(key)),
-        Ok(_) | Err(_) => {
-            let length = bytes.len();
-            file.mistake(
-                &place,
-                &format!(
-                    "this gives {length} bytes; a key is {KEY_LETTERS} letters of base64url, as `nicgate device show` \
-                     prints it after \"key\" (the password is another secret)"
-                ),
-            );
-            None
-        }
-    }
-}
-
-fn too_open(path: &Path) -> String {
-    format!("{} holds the key and others can read it; cure: chmod 600 {0}", path.display())
 }
 
 fn hosts(file: &mut File<'_>) -> Option<Vec<Hostname>> {
@@ -302,32 +323,173 @@ fn hosts(file: &mut File<'_>) -> Option<Vec<Hostname>> {
     Some(hosts)
 }
 
-fn source(file: &mut File<'_>, family: Family, otherwise: Source) -> Option<Source> {
-    let Some(written) = file.text(key_of(family)) else { return Some(otherwise) };
-    match written.text.parse() {
-        Ok(Source::Fixed(address)) if Family::of(address) != family => {
-            file.mistake(&written, &format!("{address} is an address of the other family"));
-            None
+/// The sources of a family, in the order of preference; none for "off". What is wrong is noted.
+fn sources(file: &mut File<'_>, family: Family, otherwise: Vec<Source>) -> Vec<Source> {
+    let Some(list) = file.one_or_more(key_of(family)) else {
+        return if file.has(key_of(family)) { Vec::new() } else { otherwise };
+    };
+    if let [written] = list.as_slice()
+        && written.text == "off"
+    {
+        return Vec::new();
+    }
+    let mut sources = Vec::new();
+    for written in &list {
+        match Source::parse(&written.text) {
+            Ok(Source::Fixed(address)) if Family::of(address) != family => {
+                file.mistake(written, &format!("{address} is an address of the other family"));
+            }
+            Ok(Source::Router(_)) if family == Family::V6 => {
+                file.mistake(written, "a router tells its IPv4 address only; IPv6 addresses stand on the interface");
+            }
+            Ok(source) => sources.push(source),
+            Err(why) => file.mistake(written, &why),
         }
-        Ok(source) => Some(source),
-        Err(why) => {
-            file.mistake(&written, why);
-            None
+    }
+    sources
+}
+
+/// The last 64 bits of the IPv6 address to send: written as an address whose first 64 are zero.
+fn interface_id(file: &mut File<'_>) -> Option<Ipv6Addr> {
+    let written = file.text("interface_id")?;
+    let id = written.text.parse::<Ipv6Addr>().ok().filter(|id| id.to_bits() >> 64 == 0 && id.to_bits() != 0);
+    if id.is_none() {
+        file.mistake(
+            &written,
+            "write the last 64 bits as an address, for instance \"::1\" or \"::211:22ff:feaa:bbcc\"",
+        );
+    }
+    id
+}
+
+fn asked(file: &mut File<'_>, ipv4: &[Source], ipv6: &[Source]) -> Asked {
+    let uses = |source: &Source| ipv4.contains(source) || ipv6.contains(source);
+    let known = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect::<Vec<String>>();
+    // A list that is written empty is meant so: nobody else is asked.
+    let echo = if file.has("echo") { file.texts("echo").unwrap_or_default() } else { Vec::new() };
+    let has_echo = file.has("echo");
+    let mut echoes = Vec::new();
+    for written in &echo {
+        match BaseUrl::parse(&written.text) {
+            Ok(url) => echoes.push(url),
+            Err(_) => file.mistake(written, "write an https URL that answers with the bare address, or a line ip=…"),
         }
+    }
+    if !has_echo {
+        echoes.extend(ECHOES.iter().filter_map(|url| BaseUrl::parse(url).ok()));
+    }
+    let server =
+        |text: &str| host_and_port(text, Some(3478)).ok_or("write host:port, for instance \"stun.example.com:3478\"");
+    let stun = file.parsed("stun", server).unwrap_or_default();
+    let stun = if stun.is_empty() && uses(&Source::Stun) {
+        STUN.iter().filter_map(|text| host_and_port(text, None)).collect()
+    } else {
+        stun
+    };
+    let whoami = file.parsed("whoami", |text| Ok::<_, &str>(text.to_owned())).unwrap_or_default();
+    let whoami = if whoami.is_empty() && uses(&Source::Dns) { known(&WHOAMI) } else { whoami };
+    let router = file.parsed("router", |text| {
+        text.parse::<Ipv4Addr>().map_err(|_| "write the router's IPv4 address, for instance \"192.168.1.1\"")
+    });
+    let allow_command = file.truth("allow_command");
+    let command: Vec<String> =
+        file.texts("command").unwrap_or_default().into_iter().map(|written| written.text).collect();
+    if uses(&Source::Command) && (command.is_empty() || !allow_command) {
+        file.mistake_at_key(
+            if ipv4.contains(&Source::Command) { "ipv4" } else { "ipv6" },
+            "a command is run only when the file says so twice: `command = [\"/path/program\", \"argument\"]` and \
+             `allow_command = true`",
+        );
+    }
+    Asked { echo: echoes, stun, whoami, router: router.and_then(|list| list.first().copied()), command }
+}
+
+/// The uplinks: every `[[uplink]]`, or the one that `bind` names.
+fn uplinks(file: &mut File<'_>) -> Vec<Uplink> {
+    let bind = file.parsed("bind", Which::from_str).and_then(|list| list.into_iter().next());
+    let probes = file.parsed("probe", Probe::from_str).unwrap_or_default();
+    let mut list = file.sections("uplink", &file::UPLINK_KEYS, |section| {
+        let bind = section.required("bind", "bind = \"eth0\"", Which::from_str);
+        let name = section.text("name").map(|written| written.text);
+        let probes = section.parsed("probe", Probe::from_str);
+        bind.map(|bind| Uplink {
+            name: name.unwrap_or_else(|| bind.to_string()),
+            bind,
+            probes: probes.unwrap_or_default(),
+        })
+    });
+    let mut names = BTreeSet::new();
+    if list.iter().flatten().any(|uplink| !names.insert(uplink.name.clone())) {
+        file.mistake_at_key("uplink", "two uplinks have the same name");
+    }
+    if let Some(bind) = bind {
+        if !list.is_empty() {
+            file.mistake_at_key("bind", "`bind` is for one card; with [[uplink]] each has its own");
+        }
+        list.push(Some(Uplink { name: bind.to_string(), bind, probes: Vec::new() }));
+    }
+    // What is written above the uplinks holds for those that have no probes of their own.
+    let mut uplinks: Vec<Uplink> = list.into_iter().flatten().collect();
+    for uplink in uplinks.iter_mut().filter(|uplink| uplink.probes.is_empty()) {
+        uplink.probes.clone_from(&probes);
+    }
+    uplinks
+}
+
+fn log_file(file: &mut File<'_>, environment: &dyn Fn(&str) -> Option<String>) -> Option<LogFile> {
+    let size = file.text("log_size").and_then(|written| {
+        let size = size(&written.text);
+        if size.is_none() {
+            file.mistake(&written, "write a number with K or M, for instance \"1M\"");
+        }
+        size
+    });
+    if file.text("log_file").is_some_and(|written| written.text == "off") {
+        return None;
+    }
+    let path = place_of(file, "log_file", "log", environment);
+    Some(LogFile { path, size: size.unwrap_or(LOG_SIZE) })
+}
+
+/// Where a file of ours is: as written, or by default beside the configuration, with `ending` in place of its own.
+/// A service manager may name a folder that is ours to write (systemd.exec(5), `StateDirectory=`); a configuration
+/// in `/etc` has its state in `/var/lib`.
+fn place_of(file: &mut File<'_>, key: &str, ending: &str, environment: &dyn Fn(&str) -> Option<String>) -> PathBuf {
+    if let Some(written) = file.text(key) {
+        return file.beside(&written);
+    }
+    let beside = file.path().with_extension(ending);
+    let name = beside.file_name().unwrap_or_default();
+    match environment("STATE_DIRECTORY").filter(|folder| !folder.is_empty()) {
+        Some(folder) => Path::new(&folder).join(name),
+        None if file.path().starts_with("/etc") => Path::new("/var/lib/nicgate-client").join(name),
+        None => beside,
     }
 }
 
-fn span_of(file: &mut File<'_>, key: &str, otherwise: Duration) -> Option<Duration> {
-    let Some(written) = file.text(key) else { return Some(otherwise) };
-    let span = span(&written.text);
-    if span.is_none() {
+/// The span under a key. What is wrong is noted.
+fn span_of(file: &mut File<'_>, key: &str, otherwise: Duration) -> Duration {
+    let Some(written) = file.text(key) else { return otherwise };
+    span(&written.text).unwrap_or_else(|| {
         file.mistake(&written, "write a number above zero with s, m, h or d, for instance \"20s\" or \"25d\"");
-    }
-    span
+        otherwise
+    })
+}
+
+/// `500K`, `1M`; at least 1 K.
+fn size(text: &str) -> Option<u64> {
+    let unit = match text.as_bytes().last()? {
+        b'K' => 1 << 10,
+        b'M' => 1 << 20,
+        _ => return None,
+    };
+    let number: u32 = text.get(..text.len() - 1)?.parse().ok()?;
+    (number > 0).then_some(u64::from(number) * unit)
 }
 
 /// `20s`, `5m`, `2h`, `25d`; never zero.
-fn span(text: &str) -> Option<Duration> {
+#[must_use]
+pub fn span(text: &str) -> Option<Duration> {
     let unit = match text.as_bytes().last()? {
         b's' => 1,
         b'm' => 60,

@@ -20,9 +20,9 @@ const GOOD: &str = "gateway = \"https://ddns.example.com\"\ndevice = \"laptop\"\
 #[test]
 fn four_lines_are_enough() {
     let settings = read_text(GOOD).unwrap_or_else(|mistakes| panic!("{mistakes}")).settings;
-    assert_eq!(settings.gateway.to_string(), "https://ddns.example.com");
+    assert_eq!(settings.gateways, [BaseUrl::parse("https://ddns.example.com").unwrap()]);
     assert_eq!(settings.key.text(), KEY);
-    assert_eq!((settings.ipv4, settings.ipv6), (Source::Web, Source::Off));
+    assert_eq!((settings.ipv4, settings.ipv6), (vec![Source::Web], vec![]));
     assert_eq!(settings.state_file, Some(PathBuf::from("/nowhere/client.state.json")));
     assert_eq!((settings.refresh, settings.timeout), (REFRESH, TIMEOUT));
 }
@@ -35,7 +35,7 @@ fn a_misspelt_key_is_shown_with_the_nearest_one() {
         "/nowhere/client.toml:5:1: there is no key \"refesh\"; perhaps \"refresh\" is meant\n    \
          5 | refesh = \"3d\"\n      | ^^^^^^"
     );
-    assert!(complaint(&format!("{GOOD}zzz = 1\n")).contains("there are allow_plain, "));
+    assert!(complaint(&format!("{GOOD}zzz = 1\n")).contains("there are allow_command, "));
 }
 
 #[test]
@@ -53,6 +53,16 @@ fn every_slip_has_its_place_and_its_cure() {
         ("ca_file = \"ca.crt\"", ":5:11:", "/nowhere/ca.crt cannot be read"),
         ("key_file = \"laptop.key\"", ":5:12:", "more than one"),
         ("hosts = 1", ":5:", "duplicate key"),
+        ("ipv6 = \"router\"", ":5:8:", "IPv4 address only"),
+        ("ipv4 = []", ":5:8:", "order of preference"),
+        ("interface_id = \"2001:db8::1\"", ":5:16:", "last 64 bits"),
+        ("log_size = \"1G\"", ":5:12:", "\"1M\""),
+        ("stun = \"a b\"", ":5:8:", "host:port"),
+        ("echo = [\"http://192.0.2.1\"]", ":5:9:", "https URL"),
+        ("bind = \"\"", ":5:8:", "name the interface"),
+        ("[[uplink]]\nbnd = \"eth0\"", ":6:1:", "perhaps \"bind\" is meant"),
+        ("[[uplink]]\nname = \"a\"", "client.toml:", "bind is missing"),
+        ("[uplink]\nname = \"a\"", ":5:1:", "two brackets"),
         ("=", ":5:1:", ""),
     ] {
         let said = complaint(&format!("{GOOD}{line}\n"));
@@ -75,6 +85,52 @@ fn every_slip_has_its_place_and_its_cure() {
 }
 
 #[test]
+fn what_is_written_in_order_is_taken_in_order() {
+    let text = GOOD.replace("\"https://ddns.example.com\"", "[\"https://one.example\", \"https://two.example\"]");
+    let loaded = read_text(&format!(
+        "{text}ipv4 = [\"router\", \"web\", \"stun\"]\nipv6 = \"interface:default\"\ninterface_id = \"::1\"\n\
+         [[uplink]]\nname = \"fibre\"\nbind = \"eth0\"\nprobe = [\"tcp:192.0.2.1:443\", \"dns:192.0.2.53\"]\n\
+         [[uplink]]\nbind = \"wwan*\"\n"
+    ));
+    let settings = loaded.unwrap_or_else(|mistakes| panic!("{mistakes}")).settings;
+    let gateways: Vec<String> = settings.gateways.iter().map(BaseUrl::to_string).collect();
+    assert_eq!(gateways, ["https://one.example", "https://two.example"]);
+    assert_eq!(settings.ipv4, [Source::Router(Method::Any), Source::Web, Source::Stun]);
+    assert_eq!(settings.ipv6, [Source::Interface(Which::DefaultRoute)]);
+    assert_eq!(settings.asked.stun.len(), 2, "the known servers");
+    let names: Vec<&str> = settings.uplinks.iter().map(|uplink| uplink.name.as_str()).collect();
+    assert_eq!(names, ["fibre", "wwan*"]);
+    assert_eq!((settings.uplinks[0].probes.len(), settings.uplinks[1].probes.len()), (2, 0));
+}
+
+#[test]
+fn a_command_is_run_only_where_the_file_says_so_twice() {
+    let command = "ipv4 = \"command\"\ncommand = [\"/usr/bin/address\"]\n";
+    assert!(complaint(&format!("{GOOD}{command}")).contains("allow_command = true"));
+    assert!(complaint(&format!("{GOOD}ipv4 = \"command\"\nallow_command = true\n")).contains("twice"));
+    assert!(read_text(&format!("{GOOD}{command}allow_command = true\n")).is_ok());
+}
+
+#[test]
+fn what_a_service_manager_hands_over_is_found() {
+    let folder = std::env::temp_dir().join(format!("nicgate-credential-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("laptop.key"), KEY).unwrap();
+    let text = GOOD.replace("key_env = \"NICGATE_KEY\"", "key_file = \"/etc/nicgate/laptop.key\"");
+    let environment = |name: &str| match name {
+        "CREDENTIALS_DIRECTORY" => Some(folder.display().to_string()),
+        "STATE_DIRECTORY" => Some("/var/lib/nicgate-client".to_owned()),
+        _ => None,
+    };
+    let loaded = read(Path::new("/etc/nicgate/client.toml"), &text, &environment);
+    let settings = loaded.unwrap_or_else(|mistakes| panic!("{mistakes}")).settings;
+    assert_eq!(settings.key.text(), KEY);
+    assert_eq!(settings.state_file, Some(PathBuf::from("/var/lib/nicgate-client/client.state.json")));
+    assert_eq!(settings.log.unwrap().path, PathBuf::from("/var/lib/nicgate-client/client.log"));
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
 fn all_mistakes_come_at_once() {
     let said = complaint("gateway = \"ftp://x\"\ndevice = 7\nipv4 = \"wbe\"\n");
     let heads: Vec<&str> = said.lines().filter(|line| line.starts_with("/nowhere")).collect();
@@ -93,7 +149,8 @@ fn the_example_file_is_read_and_names_every_key() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config");
     let text = fs::read_to_string(folder.join("client.example.toml")).unwrap();
     for key in file::KEYS {
-        assert!(text.contains(&format!("{key} = ")), "{key} is not shown");
+        let is_shown = text.contains(&format!("{key} = ")) || text.contains(&format!("[[{key}]]"));
+        assert!(is_shown, "{key} is not shown");
     }
     let path = folder.join("client.example.toml");
     // The key and the authority of the example do not exist; what else it says must hold.
@@ -103,7 +160,7 @@ fn the_example_file_is_read_and_names_every_key() {
     // What stands behind `#` is meant to be used too.
     let used: Vec<String> = text
         .lines()
-        .filter_map(|line| line.strip_prefix("# ").filter(|rest| rest.contains(" = ")))
+        .filter_map(|line| line.strip_prefix("# ").filter(|rest| rest.contains(" = ") && !rest.starts_with(' ')))
         .filter(|line| !["key ", "key_env ", "ca_file "].iter().any(|key| line.starts_with(key)))
         .map(str::to_owned)
         .collect();
@@ -112,8 +169,14 @@ fn the_example_file_is_read_and_names_every_key() {
         let key = format!("{} = ", line.split(" = ").next().unwrap());
         let rest: Vec<&str> = text.lines().filter(|other| !other.starts_with(&key)).collect();
         let swapped = format!("{}\n{line}\n", rest.join("\n"));
-        assert!(read(&path, &swapped, &|_| Some(KEY.to_owned())).is_ok(), "{line}");
+        if let Err(mistakes) = read(&path, &swapped, &|_| Some(KEY.to_owned())) {
+            panic!("{line}: {mistakes}");
+        }
     }
+    let uplinks: Vec<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("#   ")).skip_while(|line| *line != "[[uplink]]").collect();
+    let loaded = read(&path, &format!("{text}\n{}\n", uplinks.join("\n")), &|_| Some(KEY.to_owned()));
+    assert_eq!(loaded.unwrap_or_else(|mistakes| panic!("{mistakes}")).settings.uplinks.len(), 2);
 }
 
 #[cfg(unix)]

@@ -12,7 +12,7 @@ use std::time::Duration;
 use domain::base::iana::Rtype;
 use domain::base::{Message, MessageBuilder, Name};
 use domain::rdata::A;
-use nicgate_client::{BaseUrl, Settings as ClientSettings, Source, Trust, When};
+use nicgate_client::{BaseUrl, Outside, Role, Settings as ClientSettings, Source, Trust, When};
 use nicgate_protocol::{DeviceId, Hostname};
 use tokio::net::UdpSocket;
 use tokio::signal::unix::{SignalKind, signal};
@@ -197,21 +197,15 @@ async fn prove_and_print(running: &Running, folder: &Folder, clock: &Clock, is_o
 async fn send_signed(stay: &Stay, clock: &Clock) -> Result<String, Trouble> {
     let pem = fs::read(stay.folder.join("ca.crt")).map_err(|error| trouble("cannot read ca.crt")(&error))?;
     let fixed = |what| trouble(what);
-    let settings = ClientSettings {
-        gateway: BaseUrl::parse(&stay.url()).map_err(|error| fixed("the gateway's URL")(&error))?,
-        trust: Trust::from_pem(&pem).map_err(|error| fixed("ca.crt")(&error))?,
-        device: DeviceId::parse(DEVICE).map_err(|error| fixed("the device")(&error))?,
-        key: stay.key(),
-        hosts: vec![Hostname::parse(HOST).map_err(|error| fixed("the host")(&error))?],
-        ipv4: Source::Fixed(IpAddr::V4(ADDRESS)),
-        ipv6: Source::Off,
-        allow_private: false,
-        state_file: None,
-        refresh: nicgate_client::settings::REFRESH,
-        timeout: Duration::from_secs(10),
-    };
-    let nonce = nicgate_client::entropy::nonce().map_err(|error| fixed("no random bytes")(&error))?;
-    let report = nicgate_client::update(&settings, When::Always, clock.now().wall, &nonce)
+    let gateway = BaseUrl::parse(&stay.url()).map_err(|error| fixed("the gateway's URL")(&error))?;
+    let trust = Trust::from_pem(&pem).map_err(|error| fixed("ca.crt")(&error))?;
+    let device = DeviceId::parse(DEVICE).map_err(|error| fixed("the device")(&error))?;
+    let host = Hostname::parse(HOST).map_err(|error| fixed("the host")(&error))?;
+    let mut settings = ClientSettings::new(gateway, trust, device, stay.key(), vec![host]);
+    settings.ipv4 = vec![Source::Fixed(IpAddr::V4(ADDRESS))];
+    settings.timeout = Duration::from_secs(10);
+    let now = || clock.now().wall;
+    let report = nicgate_client::update(&settings, When::Always, Role::Person, Outside::with_clock(&now))
         .await
         .map_err(|error| fixed("the client failed")(&error))?;
     if report.exit_code() == 0 {

@@ -1,4 +1,8 @@
 //! Whether the gateway has to be told: what it acknowledged, what is wanted, and the time in; an answer out. Pure.
+//! Which gateway is told first stands in [`gateways`], when to try again in [`pace`].
+
+pub mod gateways;
+pub mod pace;
 
 use std::fmt;
 use std::time::Duration;

@@ -1,0 +1,88 @@
+//! Does an uplink work? Its probes are tried by that very card; one that is answered is enough.
+
+use std::time::Duration;
+
+use nicgate_protocol::Family;
+use tokio::net::UdpSocket;
+use tokio::time::timeout;
+
+use crate::base_url::BaseUrl;
+use crate::gateway;
+use crate::http::{Caller, resolve};
+use crate::settings::{Probe, Settings, Trust};
+use crate::way::Way;
+
+/// How long one probe may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// A query for the name servers of the root (RFC 1035 4.1): any answer to it shows that the line carries packets.
+/// The first two bytes are the id.
+const QUERY: [u8; 17] = [0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1];
+
+/// Whether any of the probes is answered by this way; with none, whether a gateway takes a connection. `id` makes
+/// the DNS query's answer hard to guess.
+///
+/// # Errors
+/// What each of them met, in one sentence.
+pub async fn works(settings: &Settings, way: &Way, probes: &[Probe], id: u16) -> Result<(), String> {
+    let mut said = Vec::new();
+    if probes.is_empty() {
+        for gateway in &settings.gateways {
+            let (host, port) = (gateway.host().to_owned(), gateway.port());
+            match timeout(PATIENCE, connect(way, &host, port)).await {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(why)) => said.push(format!("{gateway}: {why}")),
+                Err(_) => said.push(format!("{gateway}: no connection within {} s", PATIENCE.as_secs())),
+            }
+        }
+    }
+    for probe in probes {
+        let ended = timeout(PATIENCE, async {
+            match probe {
+                Probe::Dns(server) => ask(way, *server, id).await,
+                Probe::Http(url) => fetch(way, url).await,
+                Probe::Tcp(host, port) => connect(way, host, *port).await,
+            }
+        });
+        match ended.await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(why)) => said.push(format!("{probe}: {why}")),
+            Err(_) => said.push(format!("{probe}: no answer within {} s", PATIENCE.as_secs())),
+        }
+    }
+    Err(said.join("; "))
+}
+
+async fn connect(way: &Way, host: &str, port: u16) -> Result<(), String> {
+    let mut last = String::from("it has no address");
+    for address in resolve(host, port).await.map_err(|fault| format!("its name cannot be looked up: {fault}"))? {
+        match way.connect(address).await {
+            Ok(_) => return Ok(()),
+            Err(fault) => last = fault.to_string(),
+        }
+    }
+    Err(last)
+}
+
+async fn fetch(way: &Way, url: &BaseUrl) -> Result<(), String> {
+    let caller = Caller::new(&Trust::PublicRoots, way.clone(), PATIENCE);
+    let mut line = caller.connect(url, None).await.map_err(|fault| fault.to_string())?;
+    let answer = line.ask(&gateway::get(url, "")).await.map_err(|fault| fault.to_string())?;
+    if answer.status < 500 { Ok(()) } else { Err(format!("it answered with status {}", answer.status)) }
+}
+
+async fn ask(way: &Way, server: std::net::SocketAddr, id: u16) -> Result<(), String> {
+    let text = |fault: std::io::Error| fault.to_string();
+    let socket: UdpSocket = way.datagrams(Family::of(server.ip())).map_err(text)?;
+    let mut query = QUERY;
+    query[..2].copy_from_slice(&id.to_be_bytes());
+    socket.connect(server).await.map_err(text)?;
+    socket.send(&query).await.map_err(text)?;
+    let mut answer = [0; 512];
+    loop {
+        let length = socket.recv(&mut answer).await.map_err(text)?;
+        // Ours when it has our id and is a response; what else comes is somebody's guess.
+        if length >= 12 && answer[..2] == query[..2] && answer[2] & 0x80 != 0 {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! The log: one JSON object a line, in a file beside the configuration that is begun anew when it has grown; and, for
+//! what an administrator should see, the system's own log.
+//!
+//! Writing it never fails an update: what cannot be written is said on the screen and forgotten.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use nicgate_protocol::Timestamp;
+use serde_json::{Value, json};
+
+use crate::platform::events::{self, Level};
+use crate::report::{Ending, Report};
+use crate::settings::LogFile;
+use crate::trouble::Trouble;
+
+/// How many full files are kept.
+const KEPT: u32 = 3;
+
+/// What an event is about: its id in the system's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Event {
+    /// A name was changed.
+    Changed = 1,
+    /// An update failed that did not fail before.
+    Failed = 2,
+    /// Updates work again.
+    Recovered = 3,
+    /// Somebody took over from somebody, or another line or gateway is used.
+    Noted = 4,
+}
+
+/// Writes down how an update ended. `was_well` says whether the one before it ended well.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn update(
+    file: &LogFile,
+    role: &str,
+    now: Timestamp,
+    ended: &Result<Report, Trouble>,
+    was_well: bool,
+) -> io::Result<()> {
+    for (event, text) in events_of(ended, was_well) {
+        let level = match event {
+            Event::Changed | Event::Recovered => Level::Information,
+            Event::Failed => Level::Error,
+            Event::Noted => Level::Warning,
+        };
+        // Not every system has such a log, and ours may not be known to it yet.
+        let _ = events::report(level, event as u16, &text);
+    }
+    append(file, &line(role, now, ended))
+}
+
+/// The line of the file.
+fn line(role: &str, now: Timestamp, ended: &Result<Report, Trouble>) -> Value {
+    let mut line = match ended {
+        Ok(report) => {
+            let mut line = report.json();
+            line["message"] = json!(report.to_string());
+            line
+        }
+        Err(trouble) => json!({
+            "outcome": "trouble",
+            "exit_code": trouble.exit_code(),
+            "message": trouble.to_string(),
+            "cure": trouble.cure(),
+        }),
+    };
+    let is_well = line["exit_code"] == 0;
+    line["time"] = json!(now.to_string());
+    line["level"] = json!(if is_well { "info" } else { "error" });
+    line["role"] = json!(role);
+    line
+}
+
+/// What the system's log should have: changes, the first of several failures, the recovery.
+fn events_of(ended: &Result<Report, Trouble>, was_well: bool) -> Vec<(Event, String)> {
+    let mut list = Vec::new();
+    match ended {
+        Ok(report) => {
+            list.extend(report.notes.iter().map(|note| (Event::Noted, note.clone())));
+            match (&report.ending, report.exit_code()) {
+                (Ending::Busy | Ending::LeftToResident(_), _) => {}
+                (Ending::Sent(_), 0) => list.push((Event::Changed, report.to_string())),
+                (Ending::NothingToDo(..), 0) if !was_well => list.push((Event::Recovered, report.to_string())),
+                (Ending::NothingToDo(..), _) => {}
+                (Ending::Sent(_), _) if was_well => list.push((Event::Failed, report.to_string())),
+                (Ending::Sent(_), _) => {}
+            }
+        }
+        Err(trouble) if was_well => list.push((Event::Failed, trouble.to_string())),
+        Err(_) => {}
+    }
+    list
+}
+
+fn append(file: &LogFile, line: &Value) -> io::Result<()> {
+    let length = fs::metadata(&file.path).map_or(0, |about| about.len());
+    if length >= file.size {
+        rotate(&file.path)?;
+    }
+    let mut text = line.to_string();
+    text.push('\n');
+    let mut log = OpenOptions::new().create(true).append(true).open(&file.path)?;
+    // One write: lines of two programs do not mix.
+    log.write_all(text.as_bytes())
+}
+
+/// `client.log` becomes `client.log.1`, that `client.log.2`, and so on; the oldest goes.
+fn rotate(path: &Path) -> io::Result<()> {
+    for number in (1..KEPT).rev() {
+        match fs::rename(numbered(path, number), numbered(path, number + 1)) {
+            Err(fault) if fault.kind() != io::ErrorKind::NotFound => return Err(fault),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    fs::rename(path, numbered(path, 1))
+}
+
+fn numbered(path: &Path, number: u32) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{number}"));
+    PathBuf::from(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_log_that_has_grown_is_begun_anew_and_the_oldest_goes() {
+        let folder = std::env::temp_dir().join(format!("nicgate-log-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).unwrap();
+        let file = LogFile { path: folder.join("client.log"), size: 100 };
+        for number in 0..40 {
+            append(&file, &json!({ "number": number, "padding": "x".repeat(20) })).unwrap();
+        }
+        let mut names: Vec<String> =
+            fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        assert_eq!(names, ["client.log", "client.log.1", "client.log.2", "client.log.3"]);
+        let newest = fs::read_to_string(&file.path).unwrap();
+        let last: Value = serde_json::from_str(newest.lines().last().unwrap()).unwrap();
+        assert_eq!(last["number"], 39);
+        assert!(fs::read_to_string(folder.join("client.log.1")).unwrap().lines().all(|line| line.ends_with('}')));
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_line_says_when_who_and_how_it_ended() {
+        let trouble = Err(Trouble::TooLong(Duration::from_secs(180)));
+        let line = line("scheduled", Timestamp::from_seconds(0), &trouble);
+        assert_eq!(line["time"], "1970-01-01T00:00:00.000Z");
+        assert_eq!((&line["role"], &line["level"]), (&json!("scheduled"), &json!("error")));
+        assert_eq!(line["exit_code"], 4);
+    }
+
+    #[test]
+    fn the_systems_log_hears_of_the_first_failure_and_of_the_recovery() {
+        let failed = || Err(Trouble::TooLong(Duration::from_secs(180)));
+        assert_eq!(events_of(&failed(), true)[0].0, Event::Failed);
+        assert!(events_of(&failed(), false).is_empty());
+        let quiet =
+            || Ok(Report::without_work(Ending::NothingToDo(nicgate_protocol::AddressSet::EMPTY, Duration::ZERO)));
+        assert_eq!(events_of(&quiet(), false)[0].0, Event::Recovered);
+        assert!(events_of(&quiet(), true).is_empty());
+    }
+}
