@@ -1,8 +1,13 @@
 //! Looks for addresses in every place that the settings name. Finds and reports; what to send of it is decided in
 //! `choose`.
 
+pub(crate) mod ask;
+pub mod claims;
 pub mod echo;
 pub mod interface;
+pub mod router;
+pub mod stun;
+pub mod whoami;
 
 use std::io;
 

@@ -1,0 +1,137 @@
+//! The home router's external address, asked of the router itself: NAT-PMP, PCP or UPnP.
+//!
+//! It costs no third party and no packet beyond the home. A router may be mistaken, or stand behind another one:
+//! what it says is told as it is, private addresses and 0.0.0.0 included; judging is for [`super::claims`] and whoever
+//! asks. IPv4 alone: IPv6 is not translated, the interfaces know it.
+
+pub mod igd;
+pub mod natpmp;
+pub mod pcp;
+mod xml;
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use natpmp::NatPmpFault;
+
+pub use igd::IgdFault;
+pub use pcp::PcpFault;
+
+use crate::way::Way;
+
+/// Where routers take questions of NAT-PMP and of PCP, its successor (RFC 6886 3.1, RFC 6887 19.1).
+pub const PORT: u16 = 5351;
+
+/// How to ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// NAT-PMP and PCP, then UPnP.
+    Any,
+    /// NAT-PMP, and PCP where that is spoken in its stead.
+    Pcp,
+    /// UPnP alone.
+    Upnp,
+}
+
+/// Asks the router for its external address; also how it told. `router` is the next hop of the default route:
+/// without one only UPnP can find it. `nonce` are random bits for PCP.
+///
+/// With [`Method::Any`], NAT-PMP and PCP have a third of the patience: who does not speak them is mostly silent.
+///
+/// # Errors
+/// When it does not tell.
+pub async fn address(
+    way: &Way,
+    router: Option<Ipv4Addr>,
+    method: Method,
+    patience: Duration,
+    nonce: pcp::Nonce,
+) -> Result<(IpAddr, &'static str), RouterFault> {
+    let first = match (method, router) {
+        (Method::Upnp, _) => None,
+        (Method::Any | Method::Pcp, None) => Some(PortFault::NoRouter),
+        (Method::Any | Method::Pcp, Some(router)) => {
+            let share = if method == Method::Any { patience / 3 } else { patience };
+            match ask_the_port(way, SocketAddr::new(router.into(), PORT), share, nonce).await {
+                Ok(told) => return Ok(told),
+                Err(fault) => Some(fault),
+            }
+        }
+    };
+    match (method, first) {
+        (Method::Pcp, Some(fault)) => Err(RouterFault { port: Some(fault), upnp: None }),
+        (_, port) => {
+            let share = if port.is_some() { patience - patience / 3 } else { patience };
+            match igd::address(way, igd::Search { router, ..igd::Search::default() }, share).await {
+                Ok(address) => Ok((address.into(), "UPnP")),
+                Err(fault) => Err(RouterFault { port, upnp: Some(fault) }),
+            }
+        }
+    }
+}
+
+/// NAT-PMP first: its question changes nothing in the router. Who answers that it speaks another version speaks PCP.
+///
+/// # Errors
+/// When neither tells an address.
+pub async fn ask_the_port(
+    way: &Way,
+    router: SocketAddr,
+    patience: Duration,
+    nonce: pcp::Nonce,
+) -> Result<(IpAddr, &'static str), PortFault> {
+    match natpmp::address(way, router, patience).await {
+        Ok(address) => Ok((address.into(), "NAT-PMP")),
+        Err(NatPmpFault::OtherVersion) => match pcp::address(way, router, patience, nonce).await {
+            Ok(address) => Ok((address, "PCP")),
+            Err(fault) => Err(PortFault::Pcp(fault)),
+        },
+        Err(fault) => Err(PortFault::NatPmp(fault)),
+    }
+}
+
+/// Why NAT-PMP and PCP told nothing.
+#[derive(Debug)]
+pub enum PortFault {
+    /// NAT-PMP did not.
+    NatPmp(NatPmpFault),
+    /// There is no router to ask.
+    NoRouter,
+    /// PCP did not.
+    Pcp(PcpFault),
+}
+
+impl fmt::Display for PortFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NatPmp(fault) => write!(f, "NAT-PMP: {fault}"),
+            Self::NoRouter => f.write_str("NAT-PMP: this machine has no default IPv4 route, so no router is known"),
+            Self::Pcp(fault) => write!(f, "PCP: {fault}"),
+        }
+    }
+}
+
+/// Why the router's address is unknown: what each method that was tried ended with.
+#[derive(Debug)]
+pub struct RouterFault {
+    /// NAT-PMP and PCP, where they were tried.
+    pub port: Option<PortFault>,
+    /// UPnP, where it was tried.
+    pub upnp: Option<IgdFault>,
+}
+
+impl fmt::Display for RouterFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the router tells no address (")?;
+        if let Some(fault) = &self.port {
+            fault.fmt(f)?;
+        }
+        if let Some(fault) = &self.upnp {
+            write!(f, "{}UPnP: {fault}", if self.port.is_some() { "; " } else { "" })?;
+        }
+        f.write_str(")")
+    }
+}
+
+impl std::error::Error for RouterFault {}
