@@ -135,3 +135,51 @@ impl fmt::Display for RouterFault {
 }
 
 impl std::error::Error for RouterFault {}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UdpSocket;
+
+    use super::*;
+
+    /// A router that speaks PCP alone: what it answers to NAT-PMP, and how many mappings it has after each question.
+    async fn speak_pcp_alone(socket: UdpSocket, mappings: tokio::sync::mpsc::UnboundedSender<usize>) {
+        let mut mapped = Vec::new();
+        let mut buffer = [0; 1100];
+        loop {
+            let (length, peer) = socket.recv_from(&mut buffer).await.unwrap();
+            let mut answer = buffer[..length].to_vec();
+            match answer[..] {
+                // RFC 6887 9: its own version, and the result in the place that both share.
+                [0, opcode] => answer = vec![2, opcode | 0x80, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1],
+                _ => {
+                    let (lifetime, key) = (buffer[4..8].to_vec(), buffer[24..42].to_vec());
+                    mapped.retain(|other| *other != key);
+                    if lifetime != [0; 4] {
+                        mapped.push(key);
+                    }
+                    answer[1] |= 0x80;
+                    answer[56..60].copy_from_slice(&[192, 0, 2, 1]);
+                }
+            }
+            socket.send_to(&answer, peer).await.unwrap();
+            mappings.send(mapped.len()).unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_router_that_speaks_pcp_alone_is_asked_by_that_and_keeps_no_mapping() {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let router = socket.local_addr().unwrap();
+        let (sender, mut mappings) = tokio::sync::mpsc::unbounded_channel();
+        let speaking = tokio::spawn(speak_pcp_alone(socket, sender));
+        let told = ask_the_port(&Way::ANY, router, Duration::from_secs(5), [7; 12]).await.unwrap();
+        assert_eq!(told, ("192.0.2.1".parse().unwrap(), "PCP"));
+        let mut counts = Vec::new();
+        while let Ok(count) = mappings.try_recv() {
+            counts.push(count);
+        }
+        assert_eq!(counts, [0, 1, 0]);
+        speaking.abort();
+    }
+}

@@ -75,10 +75,12 @@ async fn address_at_leisure(way: &Way, search: Search) -> Result<Ipv4Addr, IgdFa
     let services = services(&page.body, &description);
     let mut outcome = Err(IgdFault::NoService(description.authority()));
     for service in services {
-        outcome = external_address(way, &service).await;
-        // A line that is not connected says 0.0.0.0; another one may be.
-        if outcome.as_ref().is_ok_and(|address| !address.is_unspecified()) {
-            break;
+        match external_address(way, &service).await {
+            // A line that is not connected says 0.0.0.0; another one may be.
+            Ok(address) if address.is_unspecified() => outcome = Ok(address),
+            Ok(address) => return Ok(address),
+            Err(fault) if outcome.is_err() => outcome = Err(fault),
+            Err(_) => {}
         }
     }
     outcome
@@ -381,6 +383,10 @@ impl std::error::Error for IgdFault {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio::task::JoinSet;
+
     use super::*;
 
     /// As miniupnpd 2.3.1 answers.
@@ -521,6 +527,78 @@ mod tests {
             ("<errorCode>x</errorCode>", "the router answered with status 500 and no address"),
         ] {
             assert_eq!(fault(&Answer { status: 500, body: body.to_owned() }).to_string(), expected);
+        }
+    }
+
+    const TWO_SERVICES: &str = "<service><serviceType>urn:schemas-upnp-org:service:WANIPConnection:1</serviceType>\
+        <controlURL>/ip</controlURL></service><service><serviceType>urn:schemas-upnp-org:service:WANPPPConnection:1\
+        </serviceType><controlURL>/ppp</controlURL></service>";
+
+    /// A device on loopback that answers one search, and each path with a status and a body.
+    async fn device(pages: &'static [(&'static str, u16, String)]) -> (Search, JoinSet<()>) {
+        let search = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let SocketAddr::V4(group) = search.local_addr().unwrap() else { panic!("it is bound to IPv4") };
+        let http = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = http.local_addr().unwrap().port();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let (_, peer) = search.recv_from(&mut [0; 1024]).await.unwrap();
+            let answer = FOUND.replace("10.0.0.1:38923", &format!("127.0.0.1:{port}"));
+            search.send_to(answer.as_bytes(), peer).await.unwrap();
+        });
+        tasks.spawn(async move {
+            loop {
+                let (mut stream, _) = http.accept().await.unwrap();
+                let mut request = Vec::new();
+                while !String::from_utf8_lossy(&request).contains("\r\n\r\n") {
+                    stream.read_buf(&mut request).await.unwrap();
+                }
+                let request = String::from_utf8(request).unwrap();
+                let path = request.split(' ').nth(1).unwrap();
+                let (_, status, body) = pages.iter().find(|(known, ..)| *known == path).unwrap();
+                let answer = format!("HTTP/1.0 {status} x\r\nContent-Type: text/xml\r\n\r\n{body}");
+                // Who has read enough hangs up.
+                let _ = stream.write_all(answer.as_bytes()).await;
+                let _ = stream.shutdown().await;
+                // What was not read would turn the end into a reset.
+                let _ = stream.read_to_end(&mut Vec::new()).await;
+            }
+        });
+        (Search { group, router: None, takes_any_address: true }, tasks)
+    }
+
+    #[tokio::test]
+    async fn what_a_device_answers_is_an_address_or_a_reason() {
+        let external = |text: &str| format!("<NewExternalIPAddress>{text}</NewExternalIPAddress>");
+        let refusal = "<errorCode>606</errorCode><errorDescription>Action not authorized</errorDescription>".to_owned();
+        let gone = (404, String::new());
+        for (description, ip, ppp, expected) in [
+            (TWO_SERVICES.to_owned(), (200, external("192.0.2.1")), gone.clone(), "192.0.2.1"),
+            (TWO_SERVICES.to_owned(), (200, external("0.0.0.0")), (200, external("192.0.2.2")), "192.0.2.2"),
+            (TWO_SERVICES.to_owned(), (500, refusal), (200, external("192.0.2.2")), "192.0.2.2"),
+            (TWO_SERVICES.to_owned(), (200, external("")), (200, external("0.0.0.0")), "0.0.0.0"),
+            (TWO_SERVICES.to_owned(), gone.clone(), gone.clone(), "the router answered with status 404 and no address"),
+            (TWO_SERVICES.to_owned(), (200, external("0.0.0.0")), (200, external("<b>")), "0.0.0.0"),
+            (
+                TWO_SERVICES.to_owned(),
+                gone.clone(),
+                (200, external("none")),
+                "what the router calls its external address is none",
+            ),
+            (
+                " ".repeat(LONGEST + 1),
+                gone.clone(),
+                gone.clone(),
+                "the router's answer broke off or is longer than any should be",
+            ),
+        ] {
+            // Leaked, so that the device's task may have it: a few pages in a test.
+            let pages: &'static [_] =
+                Box::leak(Box::new([("/rootDesc.xml", 200, description), ("/ip", ip.0, ip.1), ("/ppp", ppp.0, ppp.1)]));
+            let (search, _tasks) = device(pages).await;
+            let told = address(&Way::ANY, search, Duration::from_secs(5)).await;
+            let told = told.map_or_else(|fault| fault.to_string(), |address| address.to_string());
+            assert_eq!(told, expected);
         }
     }
 }
