@@ -17,7 +17,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use nicgate_protocol::address::unmapped;
 use nicgate_protocol::{Family, Scope};
 
-use crate::detect::claims::{self, Claim};
+use crate::detect::claims::{self, Objection};
 use crate::settings::source::fits;
 use crate::settings::{Allow, Source, Which};
 
@@ -220,13 +220,13 @@ fn objection(rule: Rule<'_>, found: &Found) -> Option<String> {
         Origin::Interface(standing) => unfit(rule, found.address, standing),
         Origin::Gateway(heard) => through(rule, heard).or_else(|| {
             // The gateway may stand in the same network, so only what is another network's own is refused.
-            let claim = claims::of(found.address)?;
-            matches!(claim, Claim::Vpn | Claim::Cdn).then(|| refused(rule, claim)).flatten()
+            let objection = claims::objection(found.address)?;
+            matches!(objection.kind, claims::Kind::Vpn | claims::Kind::Cdn).then(|| refused(rule, objection)).flatten()
         }),
         Origin::Dns(heard) | Origin::Echo(heard) | Origin::Stun(heard) => {
-            through(rule, heard).or_else(|| refused(rule, claims::of(found.address)?))
+            through(rule, heard).or_else(|| refused(rule, claims::objection(found.address)?))
         }
-        Origin::Command | Origin::Router(_) => refused(rule, claims::of(found.address)?),
+        Origin::Command | Origin::Router(_) => refused(rule, claims::objection(found.address)?),
     }
 }
 
@@ -237,13 +237,13 @@ fn through(rule: Rule<'_>, heard: &Heard) -> Option<String> {
 }
 
 /// Why an address that somebody told us is not one to publish, unless the file allows it.
-fn refused(rule: Rule<'_>, claim: Claim) -> Option<String> {
-    let is_allowed = match claim {
-        Claim::CarrierNat | Claim::Private => rule.allow.private,
-        Claim::Cdn | Claim::Vpn => rule.allow.vpn,
-        Claim::NotAnAddress | Claim::Resolver | Claim::Translated => false,
+fn refused(rule: Rule<'_>, objection: Objection) -> Option<String> {
+    let is_allowed = match objection.kind {
+        claims::Kind::CarrierNat | claims::Kind::Private => rule.allow.private,
+        claims::Kind::Cdn | claims::Kind::Vpn => rule.allow.vpn,
+        claims::Kind::NotAnAddress | claims::Kind::Resolver | claims::Kind::Translated => false,
     };
-    (!is_allowed).then(|| claim.to_string())
+    (!is_allowed).then(|| objection.sentence.to_owned())
 }
 
 /// Why an address on an interface is not fit to be published.
@@ -264,7 +264,9 @@ fn unfit(rule: Rule<'_>, address: IpAddr, standing: &Standing) -> Option<String>
         match Scope::of(address) {
             Scope::Public => return None,
             Scope::Private if allow.private => return None,
-            Scope::Private if claims::of(address) == Some(Claim::CarrierNat) => {
+            Scope::Private
+                if claims::objection(address).is_some_and(|found| found.kind == claims::Kind::CarrierNat) =>
+            {
                 "carrier-grade NAT: your provider shares one public address among many, and nobody can reach you at \
                  this one (`allow_private = true` would take it)"
             }
@@ -449,8 +451,8 @@ mod tests {
         assert_eq!(pick(Family::V4, "interface", true, None, list).as_deref(), Some("192.168.1.5"));
         assert_eq!(pick(Family::V4, "interface:docker0", true, None, list).as_deref(), Some("10.0.0.1"));
         assert_eq!(pick(Family::V4, "interface:lo", true, None, list), None);
-        let list = &["192.168.1.5 eth0 out", "8.8.4.4 ppp0"][..];
-        assert_eq!(pick(Family::V4, "interface", true, Some("192.168.1.5"), list).as_deref(), Some("8.8.4.4"));
+        let list = &["192.168.1.5 eth0 out", "84.0.0.4 ppp0"][..];
+        assert_eq!(pick(Family::V4, "interface", true, Some("192.168.1.5"), list).as_deref(), Some("84.0.0.4"));
     }
 
     #[test]
@@ -487,14 +489,14 @@ mod tests {
 
     #[test]
     fn the_first_source_without_an_objection_gives_the_address() {
-        let list = &["100.64.0.9 router", "8.8.4.4 web", "8.8.4.5 stun"][..];
-        assert_eq!(send(Family::V4, "router,web", "", None, list).as_deref(), Some("8.8.4.4"));
+        let list = &["100.64.0.9 router", "84.0.0.4 web", "84.0.0.5 stun"][..];
+        assert_eq!(send(Family::V4, "router,web", "", None, list).as_deref(), Some("84.0.0.4"));
         assert_eq!(send(Family::V4, "router,web", "private", None, list).as_deref(), Some("100.64.0.9"));
-        assert_eq!(send(Family::V4, "stun,web", "", None, list).as_deref(), Some("8.8.4.5"));
+        assert_eq!(send(Family::V4, "stun,web", "", None, list).as_deref(), Some("84.0.0.5"));
         assert_eq!(send(Family::V4, "router", "", None, list), None);
         assert_eq!(
-            send(Family::V4, "web,stun", "", Some("8.8.4.5"), list).as_deref(),
-            Some("8.8.4.4"),
+            send(Family::V4, "web,stun", "", Some("84.0.0.5"), list).as_deref(),
+            Some("84.0.0.4"),
             "the order of the sources goes before what is published"
         );
     }
@@ -502,14 +504,14 @@ mod tests {
     #[test]
     fn what_is_seen_through_a_vpn_is_the_vpns_address() {
         for source in ["web", "echo", "stun", "dns"] {
-            let seen = format!("8.8.4.4 {source} vpn");
+            let seen = format!("84.0.0.4 {source} vpn");
             let list = &[seen.as_str()][..];
             let name = if source == "echo" { "web" } else { source };
             assert_eq!(send(Family::V4, name, "", None, list), None, "{source}");
-            assert_eq!(send(Family::V4, name, "vpn", None, list).as_deref(), Some("8.8.4.4"), "{source}");
+            assert_eq!(send(Family::V4, name, "vpn", None, list).as_deref(), Some("84.0.0.4"), "{source}");
         }
-        assert_eq!(send(Family::V4, "interface", "", None, &["8.8.4.4 wg0 vpn out"]), None);
-        assert_eq!(send(Family::V4, "interface", "vpn", None, &["8.8.4.4 wg0 vpn out"]).as_deref(), Some("8.8.4.4"));
+        assert_eq!(send(Family::V4, "interface", "", None, &["84.0.0.4 wg0 vpn out"]), None);
+        assert_eq!(send(Family::V4, "interface", "vpn", None, &["84.0.0.4 wg0 vpn out"]).as_deref(), Some("84.0.0.4"));
     }
 
     #[test]
@@ -529,13 +531,13 @@ mod tests {
 
     #[test]
     fn an_interface_is_meant_by_name_pattern_hardware_address_or_default_route() {
-        let list = &["8.8.4.4 eth0", "8.8.4.5 eth1 out"][..];
+        let list = &["84.0.0.4 eth0", "84.0.0.5 eth1 out"][..];
         for (source, expected) in [
-            ("interface:eth0", "8.8.4.4"),
-            ("interface:ETH*", "8.8.4.5"),
-            ("interface:default", "8.8.4.5"),
-            ("interface:8.8.4.4", "8.8.4.4"),
-            ("interface:00-11-22-AA-BB-CC", "8.8.4.5"),
+            ("interface:eth0", "84.0.0.4"),
+            ("interface:ETH*", "84.0.0.5"),
+            ("interface:default", "84.0.0.5"),
+            ("interface:84.0.0.4", "84.0.0.4"),
+            ("interface:00-11-22-AA-BB-CC", "84.0.0.5"),
         ] {
             assert_eq!(send(Family::V4, source, "", None, list).as_deref(), Some(expected), "{source}");
         }

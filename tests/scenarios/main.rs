@@ -1,6 +1,8 @@
 //! End-to-end stories, one file each.
 #![expect(clippy::unwrap_used, reason = "a story that cannot go on has failed")]
 
+#[cfg(target_os = "linux")]
+mod address_sources;
 mod clients;
 mod cloudflare;
 mod configuration;

@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 
 pub mod fake;
+#[cfg(target_os = "linux")]
+pub mod namespace;
 pub mod program;
 pub mod pusher;
 pub mod servers;

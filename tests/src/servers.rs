@@ -1,11 +1,15 @@
-//! Real servers for stories about providers: BIND, Knot, PowerDNS, and moto for Route 53. Each runs in the foreground
-//! in a folder of its own on free loopback ports, is waited for until it answers, and is ended by its process id.
+//! Real servers: BIND, Knot, PowerDNS, and moto for Route 53, for stories about providers; coturn and miniupnpd for
+//! stories about sources of addresses. Each runs in the foreground in a folder of its own on free loopback ports (a
+//! router in a network of the story's own), is waited for until it answers, and is ended by its process id.
 //!
 //! Ports are picked before the server takes them, so another process may be quicker. Each server therefore holds
 //! something that only it knows, and counts as started when it gives that; else another port is tried.
 
 pub mod bind;
+pub mod coturn;
 pub mod knot;
+#[cfg(target_os = "linux")]
+pub mod miniupnpd;
 pub mod moto;
 pub mod powerdns;
 
@@ -20,7 +24,10 @@ use std::time::Duration;
 use crate::{Folder, Stopwatch, text, tool, wire};
 
 pub use bind::Bind;
+pub use coturn::Coturn;
 pub use knot::Knot;
+#[cfg(target_os = "linux")]
+pub use miniupnpd::Miniupnpd;
 pub use moto::Moto;
 pub use powerdns::PowerDns;
 

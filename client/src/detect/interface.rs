@@ -76,6 +76,17 @@ pub fn vpn_of(interfaces: &[Interface], address: IpAddr) -> Option<String> {
     (owner.kind == Kind::Vpn).then(|| owner.name.clone())
 }
 
+/// The next hop of the IPv4 default route, by a bound way that of its card.
+#[must_use]
+pub fn router(interfaces: &[Interface], way: &Way) -> Option<Ipv4Addr> {
+    let is_ours = |interface: &&Interface| way.card.as_ref().is_none_or(|card| card.name == interface.name);
+    let hops =
+        interfaces.iter().filter(is_ours).flat_map(|interface| &interface.routes).filter_map(|route| {
+            if let IpAddr::V4(router) = route.router { Some((route.metric, router)) } else { None }
+        });
+    hops.filter(|(_, router)| !router.is_unspecified()).min().map(|(_, router)| router)
+}
+
 /// The card that an uplink is bound to, with the addresses to speak from.
 ///
 /// # Errors
@@ -139,6 +150,7 @@ fn source_address(family: Family) -> Option<IpAddr> {
 mod tests {
     use super::*;
     use crate::choose::Marks;
+    use crate::platform::DefaultRoute;
 
     /// `NAME[!down][!vpn] ADDRESS[~temporary] …`
     fn interface(text: &str) -> Interface {
@@ -187,6 +199,20 @@ mod tests {
             matches!(&found[0].origin, Origin::Interface(standing) if standing.leads_out && standing.name == "eth1")
         );
         assert_eq!(addresses(&list, &Way::ANY).len(), 2);
+    }
+
+    #[test]
+    fn the_router_is_the_next_hop_of_the_best_default_route() {
+        let route = |router: &str, metric| DefaultRoute { router: router.parse().unwrap(), metric };
+        let with = |text: &str, routes| Interface { routes, ..interface(text) };
+        let list = [
+            with("eth0 192.0.2.1", vec![route("192.0.2.254", 200), route("fe80::1", 1)]),
+            with("eth1 10.0.0.5", vec![route("10.0.0.1", 100), route("0.0.0.0", 1)]),
+        ];
+        let bound = |name: &str| Way { card: Some(card(&list, &name.parse().unwrap()).unwrap()) };
+        assert_eq!(router(&list, &Way::ANY), "10.0.0.1".parse().ok());
+        assert_eq!(router(&list, &bound("eth0")), "192.0.2.254".parse().ok());
+        assert_eq!(router(&list[..0], &Way::ANY), None);
     }
 
     #[test]

@@ -1,11 +1,15 @@
 //! Looks for addresses in the places that the settings name, one source after the other until one gives an address
 //! that can be sent. Finds and reports; what to send of it is decided in `choose`.
 
+mod ask;
 pub mod claims;
 pub mod command;
 pub mod interface;
 pub mod probe;
+pub mod router;
+pub mod stun;
 pub mod web;
+pub mod whoami;
 
 use std::io;
 use std::net::IpAddr;
@@ -22,6 +26,11 @@ use crate::settings::{Method, Settings, Source, Trust, Which};
 use crate::trouble::Trouble;
 use crate::way::Way;
 use web::WebFault;
+
+/// The STUN servers that are asked when the file names none.
+const STUN: [&str; 2] = ["stun.cloudflare.com:3478", "stun.l.google.com:19302"];
+/// The DNS servers that are asked when the file names none.
+const WHOAMI: [&str; 2] = ["myip.opendns.com@resolver1.opendns.com", "txt-ch:whoami.cloudflare@one.one.one.one"];
 
 /// How far to look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,7 +145,7 @@ async fn ask(around: &Surroundings<'_>, rule: Rule<'_>, source: &Source, survey:
     let (settings, family, patience) = (around.settings, rule.family, around.settings.timeout);
     let begun = Instant::now();
     let way = around.caller.way();
-    let told: Result<(IpAddr, Origin), (String, String)> = match source {
+    let told: Told = match source {
         Source::Fixed(address) => Ok((*address, Origin::Config)),
         Source::Command => command::address(&settings.asked.command, family, patience)
             .await
@@ -160,12 +169,67 @@ async fn ask(around: &Surroundings<'_>, rule: Rule<'_>, source: &Source, survey:
             return;
         }
         Source::Web => return ask_web(around, family, survey).await,
-        Source::Router(_) | Source::Stun | Source::Dns => Err((source.to_string(), "not yet".to_owned())),
+        Source::Router(method) => ask_router(around, *method).await,
+        Source::Stun => ask_stun(around, family).await,
+        Source::Dns => ask_dns(around, family).await,
     };
     match told {
         Ok((address, origin)) => survey.note(Found { address, origin }, begun),
         Err((from, why)) => survey.unlearned(family, &from, Why::Said(why), begun),
     }
+}
+
+/// Where something was found, or else who was asked and what came of it.
+type Told = Result<(IpAddr, Origin), (String, String)>;
+
+/// Asks the router of the default route, or the one that the file names.
+async fn ask_router(around: &Surroundings<'_>, method: Method) -> Told {
+    let way = around.caller.way();
+    let next_hop = || around.interfaces.as_ref().ok().and_then(|interfaces| interface::router(interfaces, way));
+    let router = around.settings.asked.router.or_else(next_hop);
+    let from = || "router".to_owned();
+    // The first 12 bytes of the dice, which are all alike.
+    let [nonce @ .., _, _, _, _] = (around.dice)().map_err(|trouble| (from(), trouble.to_string()))?;
+    router::address(way, router, method, around.settings.timeout, nonce)
+        .await
+        .map(|(address, by)| (address, Origin::Router(by)))
+        .map_err(|fault| (from(), fault.to_string()))
+}
+
+/// Asks the STUN servers in order until one can tell.
+async fn ask_stun(around: &Surroundings<'_>, family: Family) -> Told {
+    let mut said = Vec::new();
+    for server in or_known(&around.settings.asked.stun, &STUN) {
+        let [id @ .., _, _, _, _] = (around.dice)().map_err(|trouble| (server.clone(), trouble.to_string()))?;
+        match stun::address(around.caller.way(), family, &server, around.settings.timeout, id).await {
+            Ok(address) => return Ok((address, Origin::Stun(around.heard(server, family)))),
+            Err(fault) => said.push(format!("{server}: {fault}")),
+        }
+    }
+    Err(("stun".to_owned(), said.join("; ")))
+}
+
+/// Asks the DNS servers in order until one can tell.
+async fn ask_dns(around: &Surroundings<'_>, family: Family) -> Told {
+    let mut said = Vec::new();
+    for question in or_known(&around.settings.asked.whoami, &WHOAMI) {
+        let [high, low, ..] = (around.dice)().map_err(|trouble| (question.clone(), trouble.to_string()))?;
+        let id = u16::from_be_bytes([high, low]);
+        let asked = match question.parse() {
+            Ok(asked) => whoami::address(around.caller.way(), family, &asked, around.settings.timeout, id).await,
+            Err(whoami::NotAQuestion) => continue,
+        };
+        match asked {
+            Ok(address) => return Ok((address, Origin::Dns(around.heard(question, family)))),
+            Err(fault) => said.push(format!("{question}: {fault}")),
+        }
+    }
+    Err(("dns".to_owned(), said.join("; ")))
+}
+
+/// What the file names, or else what is known.
+fn or_known(named: &[String], known: &[&str]) -> Vec<String> {
+    if named.is_empty() { known.iter().map(|text| (*text).to_owned()).collect() } else { named.to_vec() }
 }
 
 /// Asks the gateways in order until one can tell; then, if at least one of them could be reached, public services.
@@ -213,6 +277,12 @@ async fn ask_web(around: &Surroundings<'_>, family: Family, survey: &mut Survey)
 }
 
 impl Surroundings<'_> {
+    /// Who saw us, and through which VPN, for questions whose packets leave as the routing table says.
+    fn heard(&self, from: String, family: Family) -> Heard {
+        let source = interface::WayOut::of(self.caller.way()).source(family);
+        Heard { from, vpn: source.and_then(|source| self.vpn_of(source)) }
+    }
+
     /// The VPN that owns an address of ours, if one does.
     fn vpn_of(&self, local: IpAddr) -> Option<String> {
         self.interfaces.as_ref().ok().and_then(|interfaces| interface::vpn_of(interfaces, local))

@@ -24,6 +24,7 @@ use rustls::pki_types::pem::PemObject as _;
 
 use crate::base_url::BaseUrl;
 use crate::choose::key_of;
+use crate::detect::whoami::Question;
 use file::{File, Written};
 pub use locate::locate;
 pub use mistake::{Mistake, Mistakes};
@@ -48,11 +49,6 @@ pub const TIMEOUT: Duration = Duration::from_secs(20);
 /// The public services that are asked when no gateway can tell: bare text, or a line `ip=…`.
 const ECHOES: [&str; 3] =
     ["https://api64.ipify.org", "https://icanhazip.com", "https://www.cloudflare.com/cdn-cgi/trace"];
-/// The STUN servers that are asked when the file names none.
-const STUN: [&str; 2] = ["stun.cloudflare.com:3478", "stun.l.google.com:19302"];
-/// The DNS servers that are asked when the file names none.
-const WHOAMI: [&str; 2] = ["myip.opendns.com@resolver1.opendns.com", "txt-ch:whoami.cloudflare@one.one.one.one"];
-
 /// Everything an update needs to know.
 pub struct Settings {
     /// Where the gateways are, in the order of preference; at least one.
@@ -114,9 +110,9 @@ pub struct Allow {
 pub struct Asked {
     /// Public services that echo the address that they see.
     pub echo: Vec<BaseUrl>,
-    /// STUN servers: host and port.
-    pub stun: Vec<(String, u16)>,
-    /// DNS questions with the server to put them to.
+    /// STUN servers, `host:port`; none: those that are known.
+    pub stun: Vec<String>,
+    /// DNS questions with the server to put them to; none: those that are known.
     pub whoami: Vec<String>,
     /// The home router, where it is not the default route's.
     pub router: Option<Ipv4Addr>,
@@ -364,7 +360,6 @@ fn interface_id(file: &mut File<'_>) -> Option<Ipv6Addr> {
 
 fn asked(file: &mut File<'_>, ipv4: &[Source], ipv6: &[Source]) -> Asked {
     let uses = |source: &Source| ipv4.contains(source) || ipv6.contains(source);
-    let known = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect::<Vec<String>>();
     // A list that is written empty is meant so: nobody else is asked.
     let echo = if file.has("echo") { file.texts("echo").unwrap_or_default() } else { Vec::new() };
     let has_echo = file.has("echo");
@@ -378,16 +373,13 @@ fn asked(file: &mut File<'_>, ipv4: &[Source], ipv6: &[Source]) -> Asked {
     if !has_echo {
         echoes.extend(ECHOES.iter().filter_map(|url| BaseUrl::parse(url).ok()));
     }
-    let server =
-        |text: &str| host_and_port(text, Some(3478)).ok_or("write host:port, for instance \"stun.example.com:3478\"");
-    let stun = file.parsed("stun", server).unwrap_or_default();
-    let stun = if stun.is_empty() && uses(&Source::Stun) {
-        STUN.iter().filter_map(|text| host_and_port(text, None)).collect()
-    } else {
-        stun
+    let server = |text: &str| match host_and_port(text, Some(3478)) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err("write host:port, for instance \"stun.example.com:3478\""),
     };
-    let whoami = file.parsed("whoami", |text| Ok::<_, &str>(text.to_owned())).unwrap_or_default();
-    let whoami = if whoami.is_empty() && uses(&Source::Dns) { known(&WHOAMI) } else { whoami };
+    let stun = file.parsed("stun", server).unwrap_or_default();
+    let question = |text: &str| text.parse::<Question>().map(|_| text.to_owned());
+    let whoami = file.parsed("whoami", question).unwrap_or_default();
     let router = file.parsed("router", |text| {
         text.parse::<Ipv4Addr>().map_err(|_| "write the router's IPv4 address, for instance \"192.168.1.1\"")
     });

@@ -52,6 +52,12 @@ impl Bind {
     /// `example.com.zone`.
     #[must_use]
     pub fn with(name: &str, sections: &str, records: &str) -> Option<Self> {
+        Self::with_files(name, sections, records, &[])
+    }
+
+    /// As [`with`](Self::with), with more zone files beside that one: their names and texts.
+    #[must_use]
+    pub fn with_files(name: &str, sections: &str, records: &str, files: &[(&str, &str)]) -> Option<Self> {
         let named = tool("named")?;
         let (server, [address]) = Server::start(
             name,
@@ -67,6 +73,7 @@ impl Bind {
                 std::fs::write(&file, configuration)
                     .and_then(|()| std::fs::write(folder.join("example.com.zone"), zone_file(folder, records)))
                     .and_then(|()| std::fs::write(folder.join("static.zone"), STATIC_ZONE))
+                    .and_then(|()| files.iter().try_for_each(|(file, text)| std::fs::write(folder.join(file), text)))
                     .expect("a new folder takes files");
                 let mut command = Command::new(&named);
                 command.args(["-g", "-n", "1", "-c"]).arg(file);
