@@ -28,17 +28,11 @@ const NO_LINK_LAYER: u32 = 65534;
 /// `ARPHRD_LOOPBACK`.
 const LOOPBACK: u32 = 772;
 
-/// The marks of every address. Nothing where the kernel has no IPv6.
-#[cfg(target_os = "linux")]
-pub(super) fn address_marks() -> BTreeMap<Ipv6Addr, Marks> {
-    std::fs::read_to_string("/proc/net/if_inet6").map(|text| marks(&text)).unwrap_or_default()
-}
-
 /// Adds what the list of addresses does not tell: marks, routes, hardware addresses, kinds, whether a cable is in.
 #[cfg(target_os = "linux")]
 pub(super) fn complete(interfaces: &mut [super::Interface]) {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let marks = address_marks();
+    let marks = marks(&read("/proc/net/if_inet6"));
     let mut routes: Vec<_> = read("/proc/net/route").lines().filter_map(route).collect();
     routes.extend(read("/proc/net/ipv6_route").lines().filter_map(route_v6));
     for interface in interfaces {
