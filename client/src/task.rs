@@ -9,6 +9,7 @@
 
 pub mod fitness;
 pub mod launchd;
+pub mod place;
 pub mod schtasks;
 pub mod systemd;
 pub mod windows_xml;

@@ -51,7 +51,10 @@ const SELDOM: Duration = Duration::from_secs(31 * 86_400);
 pub fn check(plan: &Plan, facts: &Facts) -> Result<(), Unfit> {
     let (exe, config) = (text_of(&plan.exe)?, text_of(&plan.config)?);
     if plan.every < OFTEN || plan.every > SELDOM {
-        return Err(Unfit::new("an update cannot be looked at so often or so seldom", "write --every 1m to --every 31d"));
+        return Err(Unfit::new(
+            "an update cannot be looked at so often or so seldom",
+            "write --every 1m to --every 31d",
+        ));
     }
     for path in [exe, config] {
         if !is_absolute(facts.scheduler, path) {
@@ -123,7 +126,10 @@ fn check_system(plan: &Plan, facts: &Facts, exe: &str, config: &str) -> Result<(
         && !is_below(facts.scheduler, state, systemd::STATE)
     {
         let what = format!("the configuration names {state} as state_file, where the service may not write");
-        return Err(Unfit::new(what, format!("leave state_file out: the service keeps its state in {}", systemd::STATE)));
+        return Err(Unfit::new(
+            what,
+            format!("leave state_file out: the service keeps its state in {}", systemd::STATE),
+        ));
     }
     match plan.account {
         Account::System => return Ok(()),
@@ -139,7 +145,10 @@ fn check_system(plan: &Plan, facts: &Facts, exe: &str, config: &str) -> Result<(
     }
     if facts.key == KeyPlace::Config {
         let what = format!("{config} holds the key itself, so the account of the service must not read it");
-        return Err(Unfit::new(what, "write the key into a file of its own and name it as key_file; or use --as system"));
+        return Err(Unfit::new(
+            what,
+            "write the key into a file of its own and name it as key_file; or use --as system",
+        ));
     }
     if facts.is_config_private {
         let what = format!("nobody but its owner can read {config}, and the service has an account of its own");
@@ -159,7 +168,8 @@ fn program_place(facts: &Facts) -> &'static str {
 fn is_absolute(scheduler: Scheduler, path: &str) -> bool {
     match scheduler {
         Scheduler::TaskScheduler => {
-            path.starts_with("\\\\") || matches!(path.as_bytes(), [drive, b':', b'\\' | b'/', ..] if drive.is_ascii_alphabetic())
+            path.starts_with("\\\\")
+                || matches!(path.as_bytes(), [drive, b':', b'\\' | b'/', ..] if drive.is_ascii_alphabetic())
         }
         Scheduler::Systemd | Scheduler::Launchd => path.starts_with('/'),
     }
@@ -182,7 +192,9 @@ mod tests {
     fn facts(scheduler: Scheduler) -> Facts {
         let all = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
         let (temporary, homes) = match scheduler {
-            Scheduler::TaskScheduler => (all(&[r"C:\Users\ana\AppData\Local\Temp", r"C:\Windows\Temp"]), all(&[r"C:\Users"])),
+            Scheduler::TaskScheduler => {
+                (all(&[r"C:\Users\ana\AppData\Local\Temp", r"C:\Windows\Temp"]), all(&[r"C:\Users"]))
+            }
             Scheduler::Systemd | Scheduler::Launchd => (all(&["/tmp", "/var/tmp"]), all(&["/home", "/root"])),
         };
         let key = KeyPlace::File("/etc/nicgate/k".to_owned());

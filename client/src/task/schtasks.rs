@@ -101,7 +101,9 @@ pub fn result(code: u32) -> Ended {
         0x8007_0002 | 0x8007_0003 => {
             ("the program or its folder is not where it was; put it back, or install from where it is now", false)
         }
-        DENIED => ("its account may not read the program or the configuration; move both out of your own folders", false),
+        DENIED => {
+            ("its account may not read the program or the configuration; move both out of your own folders", false)
+        }
         0x8007_010b => ("its working folder is not there; install again", false),
         0x8007_00c1 => ("the program is not for this machine: 32 or 64 bits, or the file is damaged", false),
         0x8007_04dd => ("nobody is logged on and the task wants that; install again", false),
@@ -112,7 +114,9 @@ pub fn result(code: u32) -> Ended {
         0x8007_10e0 => ("Windows refused to start it: a condition was not met, or one of it was still running", false),
         0xc000_013a => ("was ended from outside: Ctrl+C, logging off or shutting down", false),
         0xc000_0005 | 0xc000_0409 | 0xc000_001d => ("our program crashed; that is a bug worth a report", false),
-        0xc000_0135 | 0xc000_0142 => ("the program cannot be loaded: a system library is missing or does not start", false),
+        0xc000_0135 | 0xc000_0142 => {
+            ("the program cannot be loaded: a system library is missing or does not start", false)
+        }
         code if code < 0x100 => return ended(code),
         code => return Ended { words: format!("0x{code:08X}, a number we do not know"), is_fine: false },
     };

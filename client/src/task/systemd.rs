@@ -62,12 +62,7 @@ pub fn files(job: Job, folder: &Path) -> Vec<PathBuf> {
 ///
 /// # Errors
 /// When a path cannot stand in a unit.
-pub fn install(
-    plan: &Plan,
-    manager: &Manager,
-    folder: &Path,
-    key_file: Option<&Path>,
-) -> Result<Vec<Step>, Unfit> {
+pub fn install(plan: &Plan, manager: &Manager, folder: &Path, key_file: Option<&Path>) -> Result<Vec<Step>, Unfit> {
     let mut steps = Vec::new();
     for job in plan.jobs() {
         let text = service_text(plan, *job, manager, key_file)?;
@@ -161,7 +156,7 @@ fn service_text(plan: &Plan, job: Job, manager: &Manager, key_file: Option<&Path
         text.push_str("StartLimitIntervalSec=0\n");
     }
     text.push_str("\n[Service]\n");
-    let mut command = format!("{} --config {}", program(text_of(&plan.exe)?), argument(text_of(&plan.config)?));
+    let mut command = format!("{} --config {}", program(text_of(&plan.exe)?)?, argument(text_of(&plan.config)?));
     for word in job.words() {
         command.push(' ');
         command.push_str(word);
@@ -238,7 +233,8 @@ fn credential(key_file: &Path) -> Result<String, Unfit> {
     let name = path.rsplit('/').next().unwrap_or_default();
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-' | '_');
     if name.is_empty() || name.len() > 255 || !name.chars().all(is_plain) {
-        let what = format!("{path}: systemd hands a key over only by a name of letters, digits, dot, hyphen, underscore");
+        let what =
+            format!("{path}: systemd hands a key over only by a name of letters, digits, dot, hyphen, underscore");
         return Err(Unfit::new(what, "rename the key file, and in the configuration too"));
     }
     let option = if name.ends_with(".cred") { "LoadCredentialEncrypted" } else { "LoadCredential" };
@@ -246,9 +242,14 @@ fn credential(key_file: &Path) -> Result<String, Unfit> {
     Ok(format!("{option}={name}:{}\n", path.replace('%', "%%")))
 }
 
-/// The program of a command line. No variable is looked for in it, so `$` stands for itself.
-fn program(path: &str) -> String {
-    quoted(&path.replace('%', "%%"))
+/// The program of a command line. No variable is looked for in it, so `$` stands for itself; what quotes a word cannot
+/// stand in it at all.
+fn program(path: &str) -> Result<String, Unfit> {
+    if path.contains(['"', '\'', '\\']) {
+        let what = format!("{path}: systemd starts no program whose path holds a quote or a backslash");
+        return Err(Unfit::new(what, "give the program or its folder a plainer name"));
+    }
+    Ok(quoted(&path.replace('%', "%%")))
 }
 
 /// An argument of a command line.

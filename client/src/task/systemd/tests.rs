@@ -68,7 +68,7 @@ fn units_are_those_of_the_golden_files() {
 
 #[test]
 fn systemd_takes_the_units_also_where_paths_need_quotes() {
-    for (number, name) in ["nicgate-client", "it's 100% \"nic gate\"", "a$b\\c %h {x}", "Ünï 名前"].iter().enumerate() {
+    for (number, name) in ["nicgate-client", "nic gate 100%", "a$b %h {x};", "Ünï 名前"].iter().enumerate() {
         let folder = Folder::new(&format!("verify-{number}"));
         let exe = folder.0.join(name);
         // Verifying looks whether the program can be started, so a path that is misread is found out.
@@ -142,18 +142,18 @@ fn an_image_gets_its_units_switched_on_and_off() {
 #[test]
 fn words_of_a_command_line_are_escaped() {
     for (word, as_argument, as_program) in [
-        ("/etc/nicgate/client.toml", "/etc/nicgate/client.toml", "/etc/nicgate/client.toml"),
-        ("/a b", "\"/a b\"", "\"/a b\""),
-        ("/100%", "/100%%", "/100%%"),
-        ("/a$b", "/a$$b", "/a$b"),
-        ("/${HOME}", "\"/$${HOME}\"", "\"/${HOME}\""),
-        ("/a\"b", "\"/a\\\"b\"", "\"/a\\\"b\""),
-        ("/a\\b", "\"/a\\\\b\"", "\"/a\\\\b\""),
-        ("/it's", "\"/it's\"", "\"/it's\""),
-        (";", "\";\"", "\";\""),
-        ("/Ünï/名", "/Ünï/名", "/Ünï/名"),
+        ("/etc/nicgate/client.toml", "/etc/nicgate/client.toml", Some("/etc/nicgate/client.toml")),
+        ("/a b", "\"/a b\"", Some("\"/a b\"")),
+        ("/100%", "/100%%", Some("/100%%")),
+        ("/a$b", "/a$$b", Some("/a$b")),
+        ("/${HOME}", "\"/$${HOME}\"", Some("\"/${HOME}\"")),
+        ("/a\"b", "\"/a\\\"b\"", None),
+        ("/a\\b", "\"/a\\\\b\"", None),
+        ("/it's", "\"/it's\"", None),
+        (";", "\";\"", Some("\";\"")),
+        ("/Ünï/名", "/Ünï/名", Some("/Ünï/名")),
     ] {
-        assert_eq!((argument(word).as_str(), program(word).as_str()), (as_argument, as_program));
+        assert_eq!((argument(word).as_str(), program(word).ok().as_deref()), (as_argument, as_program));
     }
 }
 
@@ -175,7 +175,9 @@ fn the_key_is_handed_over_under_its_own_name() {
 #[test]
 fn an_answer_tells_the_timer_and_the_last_run() {
     let show = |service: &str| {
-        format!("Id=nicgate-client.timer\nLoadState=loaded\nActiveState=active\n\nId=nicgate-client.service\n{service}\n")
+        format!(
+            "Id=nicgate-client.timer\nLoadState=loaded\nActiveState=active\n\nId=nicgate-client.service\n{service}\n"
+        )
     };
     let timers = "Mon 2026-11-23 04:01:00 UTC 4min 2s left Mon 2026-11-23 03:51:00 UTC 5min ago nicgate-client.timer\n";
     let ran = "ExecMainExitTimestamp=Mon 2026-11-23 03:51:02 UTC\nSubState=dead\n";
@@ -187,7 +189,9 @@ fn an_answer_tells_the_timer_and_the_last_run() {
         ("ExecMainExitTimestamp=\nSubState=dead\nResult=success".to_owned(), "not run yet", true),
         ("SubState=start\nResult=success".to_owned(), "running now", true),
     ] {
-        let Answer::There(Some(told)) = answer(Job::Update, 0, &show(&service), timers, "") else { panic!("{service}") };
+        let Answer::There(Some(told)) = answer(Job::Update, 0, &show(&service), timers, "") else {
+            panic!("{service}")
+        };
         let last = told.last.unwrap();
         assert!(last.words.contains(part) && last.is_fine == is_fine, "{service}: {last:?}");
         assert_eq!((told.is_on, told.next_run.as_deref()), (Some(true), Some("Mon 2026-11-23 04:01:00 UTC")));

@@ -20,9 +20,7 @@ fn definitions() -> Vec<(String, String)> {
         ("me", plan(odd.0, odd.1, me())),
     ]
     .into_iter()
-    .flat_map(|(who, plan)| {
-        Job::BOTH.map(|job| (format!("{who}-{}.xml", job.name()), definition(&plan, job).unwrap()))
-    })
+    .flat_map(|(who, plan)| Job::BOTH.map(|job| (format!("{who}-{}.xml", job.name()), definition(&plan, job).unwrap())))
     .collect()
 }
 
