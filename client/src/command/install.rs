@@ -264,7 +264,7 @@ pub fn install(order: &InstallOrder, around: &Surroundings<'_>) -> Result<(), Fa
     }
     steps.iter().try_for_each(|step| perform(step, around))?;
     let every = plan.every.as_secs();
-    let every = if every % 60 == 0 { format!("{} min", every / 60) } else { format!("{every} s") };
+    let every = if every.is_multiple_of(60) { format!("{} min", every / 60) } else { format!("{every} s") };
     (around.say)(&format!(
         "installed: an update is looked at every {every}; `nicgate-client status` shows how it goes"
     ));

@@ -31,10 +31,10 @@ pub fn label(job: Job) -> String {
     format!("io.github.nicgate.{}", job.name())
 }
 
-/// The file of a job.
+/// The file of a job. `/` by hand: these paths are macOS' own wherever this is compiled.
 #[must_use]
 pub fn file(job: Job, place: &Place) -> PathBuf {
-    place.folder.join(format!("{}.plist", label(job)))
+    PathBuf::from(format!("{}/{}.plist", place.folder.display(), label(job)))
 }
 
 /// What puts a plan in place and starts it.
@@ -80,8 +80,7 @@ pub fn definition(plan: &Plan, job: Job, place: &Place) -> Result<String, Unfit>
     let mut words = vec![text_of(&plan.exe)?, "--config", text_of(&plan.config)?];
     words.extend(job.words());
     let words: String = words.iter().map(|word| format!("    <string>{}</string>\n", escaped(word))).collect();
-    let log = place.logs.join("nicgate-client.log");
-    let log = escaped(text_of(&log)?);
+    let log = escaped(&format!("{}/nicgate-client.log", text_of(&place.logs)?));
     let label = label(job);
     let when = match job {
         Job::Resident => "  <key>KeepAlive</key>
@@ -150,7 +149,6 @@ pub fn answer(exit_code: u32, output: &str, complaint: &str) -> Answer {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
     use std::process::Command;
 
     use super::*;
@@ -158,8 +156,8 @@ mod tests {
     use crate::task::tests::golden;
 
     fn place() -> Place {
-        let folder = |name: &str| Path::new("/Library").join(name);
-        Place { folder: folder("LaunchDaemons"), logs: folder("Logs"), domain: "system".to_owned() }
+        let (folder, logs) = ("/Library/LaunchDaemons".into(), "/Library/Logs".into());
+        Place { folder, logs, domain: "system".to_owned() }
     }
 
     fn plan() -> Plan {
@@ -218,8 +216,8 @@ mod tests {
     #[test]
     fn an_answer_tells_how_the_last_run_ended() {
         let words = |text: &str| match answer(0, text, "") {
-            Answer::There(Some(told)) => told.last.map(|last| (last.words, last.is_fine)),
-            other => panic!("{other:?}"),
+            Answer::There(told) => told?.last.map(|last| (last.words, last.is_fine)),
+            other @ (Answer::Denied | Answer::Missing | Answer::Unclear(_)) => panic!("{other:?}"),
         };
         let printed = "system/io.github.nicgate.update = {\n\tstate = not running\n\tlast exit code = 5: Input\n}";
         assert!(words(printed).unwrap().0.starts_with("refused"));

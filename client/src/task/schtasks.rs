@@ -138,9 +138,9 @@ mod tests {
         let german = format!(
             "{HEAD}\"Nicht zutreffend\",\"Bereit\",\"Interaktiv/Hintergrund\",\"23.11.2026 03:50:01\",\"-2147020576\",\"nicgate\"\r\n"
         );
-        let told = |text: &str| match answer(0, text, "") {
-            Answer::There(Some(told)) => told,
-            other => panic!("{other:?}"),
+        let told = |text: &str| {
+            let Answer::There(Some(told)) = answer(0, text, "") else { panic!("{text}") };
+            told
         };
         let first = told(&english);
         assert_eq!(first.next_run.as_deref(), Some("11/23/2026 4:00:00 AM"));

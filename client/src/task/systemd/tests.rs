@@ -68,6 +68,7 @@ fn units_are_those_of_the_golden_files() {
 
 #[test]
 fn systemd_takes_the_units_also_where_paths_need_quotes() {
+    let Some(_) = systemd("systemd-analyze", &["--version"], Path::new(".")) else { return };
     for (number, name) in ["nicgate-client", "nic gate 100%", "a$b %h {x};", "Ünï 名前"].iter().enumerate() {
         let folder = Folder::new(&format!("verify-{number}"));
         let exe = folder.0.join(name);
