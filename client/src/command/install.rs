@@ -304,11 +304,7 @@ pub fn uninstall(order: &UninstallOrder, around: &Surroundings<'_>) -> Result<()
                 show(&step, around);
                 continue;
             }
-            match perform(&step, around) {
-                // A scheduler that tells nothing said yes to both; the resident one is the one that may be missing.
-                Err(Failure::Call(..)) if job == Job::Resident && around.scheduler == Scheduler::TaskScheduler => {}
-                ended => ended?,
-            }
+            perform(&step, around)?;
         }
         if !order.is_dry {
             (around.say)(&format!("removed: {}", job.name()));
@@ -398,7 +394,16 @@ pub(super) fn ask(place: &Place, job: Job, around: &Surroundings<'_>) -> Answer 
             Err(fault) => return Answer::Unclear(format!("{}: {fault}", call.program.display())),
         }
     }
-    place.answer(job, &said)
+    match place.answer(job, &said) {
+        // A Task Scheduler that only pretends (Wine's) says yes to everything. The file of a task tells.
+        Answer::There(None) if place.keeps(job).is_some_and(|file| is_missing(&file)) => Answer::Missing,
+        answer => answer,
+    }
+}
+
+/// Whether a file is known not to be there; one that we may not look at is no such file.
+fn is_missing(path: &Path) -> bool {
+    fs::metadata(path).is_err_and(|fault| fault.kind() == io::ErrorKind::NotFound)
 }
 
 fn perform(step: &Step, around: &Surroundings<'_>) -> Result<(), Failure> {

@@ -173,6 +173,17 @@ impl Place {
         }
     }
 
+    /// The file in which a scheduler that keeps definitions to itself has that of a job.
+    #[must_use]
+    pub fn keeps(&self, job: Job) -> Option<PathBuf> {
+        match self {
+            Self::Launchd(_) | Self::Systemd(..) => None,
+            Self::TaskScheduler(programs) => {
+                Some(PathBuf::from(format!("{}\\Tasks{}", programs.display(), windows_xml::task_name(job))))
+            }
+        }
+    }
+
     /// What asks about a job.
     #[must_use]
     pub fn queries(&self, job: Job) -> Vec<Call> {

@@ -34,25 +34,26 @@ fn definitions_are_those_of_the_golden_files() {
 #[test]
 fn definitions_conform_to_the_published_schema() {
     let schema = concat!(env!("CARGO_MANIFEST_DIR"), "/src/task/golden/task.xsd");
+    if Command::new("xmllint").arg("--version").output().is_err() {
+        eprintln!("skipped: there is no xmllint");
+        return;
+    }
     let folder = std::env::temp_dir().join(format!("nicgate-xml-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
-    let check = |file: &Path| Command::new("xmllint").args(["--noout", "--schema", schema]).arg(file).output();
+    let check = |file: &Path| Command::new("xmllint").args(["--noout", "--schema", schema]).arg(file).output().unwrap();
     let sound = definitions();
     let broken = [("<Enabled>true", "<Enabled>yes"), ("<UserId>", "<User>"), ("S4U", "ServiceAccount"), ("255", "999")];
     for (name, text) in &sound {
         let file = folder.join(name);
         std::fs::write(&file, utf16(text)).unwrap();
-        let Ok(output) = check(&file) else {
-            eprintln!("skipped: there is no xmllint");
-            return;
-        };
+        let output = check(&file);
         assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
     }
     for (from, to) in broken {
         let (_, text) = sound.iter().rfind(|(_, text)| text.contains(from)).unwrap();
         let file = folder.join("broken.xml");
         std::fs::write(&file, utf16(&text.replace(from, to))).unwrap();
-        assert!(!check(&file).unwrap().status.success(), "the schema should not take {to}");
+        assert!(!check(&file).status.success(), "the schema should not take {to}");
     }
     std::fs::remove_dir_all(folder).unwrap();
 }
