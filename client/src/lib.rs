@@ -32,6 +32,7 @@ pub mod report;
 pub mod schedule;
 pub mod settings;
 pub mod state;
+pub mod task;
 pub mod trouble;
 pub mod uplink;
 pub mod way;

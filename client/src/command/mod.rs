@@ -5,8 +5,10 @@
 
 pub mod arguments;
 pub mod detect;
+pub mod install;
 pub mod run;
 pub mod scheduled;
+pub mod status;
 pub mod update;
 
 use std::io::Write as _;

@@ -1,0 +1,616 @@
+//! `install` and `uninstall`: makes the updates run by themselves, and takes that away again without a trace.
+//!
+//! What is to be done is decided in [`task`](crate::task); here files are written and programs called. Everything is
+//! checked before the first change, and `--dry-run` shows every file and every call instead. What needs rights that we
+//! do not have is said, and asked for where the system lets us (Windows); `sudo` is never called by ourselves.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::str::FromStr;
+use std::time::Duration;
+
+use toml::de::{DeTable, DeValue};
+
+use crate::platform;
+use crate::settings::{self, Mistakes};
+use crate::task::fitness::{self, Facts, KeyPlace};
+use crate::task::place::{Place, Said, Scope, Standing};
+use crate::task::{Account, Answer, Call, ENCLOSED, Job, Plan, Scheduler, Step, Unfit, one_line, windows_xml};
+
+/// What `install` is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstallOrder {
+    /// The configuration.
+    pub config: PathBuf,
+    /// How often an update is looked at.
+    pub every: Duration,
+    /// Who runs it; `None` for whoever is usual at that place.
+    pub who: Option<Who>,
+    /// Whether `run` stays in memory as well.
+    pub resident: bool,
+    /// Whom it is installed for.
+    pub scope: Scope,
+    /// The folder of a system that does not run now; then `config` is a path in that system.
+    pub root: Option<PathBuf>,
+    /// Whether to show what would be done instead.
+    pub is_dry: bool,
+}
+
+/// What `uninstall` is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UninstallOrder {
+    /// The configuration: what `is_purge` deletes.
+    pub config: Option<PathBuf>,
+    /// Whom it was installed for.
+    pub scope: Scope,
+    /// The folder of a system that does not run now.
+    pub root: Option<PathBuf>,
+    /// Whether configuration, key and state go as well.
+    pub is_purge: bool,
+    /// Whether to show what would be done instead.
+    pub is_dry: bool,
+}
+
+/// The value of `--as`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// Whoever installs.
+    Me,
+    /// A person by identifier or name. An elevated second run gets this: the administrator who said yes may be another
+    /// person than the one who asked.
+    Named(String),
+    /// An account with few rights.
+    Service,
+    /// The machine itself.
+    System,
+}
+
+impl FromStr for Who {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        match text {
+            "me" => Ok(Self::Me),
+            "service" => Ok(Self::Service),
+            "system" => Ok(Self::System),
+            name if name.starts_with("S-1-5-21-") || name.contains('\\') => Ok(Self::Named(name.to_owned())),
+            _ => Err("write service, me or system"),
+        }
+    }
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Me => "me",
+            Self::Named(name) => name,
+            Self::Service => "service",
+            Self::System => "system",
+        })
+    }
+}
+
+/// The machine as far as installing touches it besides files.
+pub trait Machine {
+    /// Runs a program to its end, without a window.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    fn run(&self, program: &Path, words: &[OsString]) -> io::Result<Output>;
+
+    /// Whether we may change the system.
+    fn is_elevated(&self) -> bool;
+
+    /// Runs this program once more with the rights to change the system, after asking the person at the screen, and
+    /// gives its exit code.
+    ///
+    /// # Errors
+    /// When that person says no, or there is nobody to ask.
+    fn run_elevated(&self, words: &[OsString]) -> io::Result<u32>;
+}
+
+/// The machine we run on.
+pub struct ThisMachine;
+
+impl Machine for ThisMachine {
+    fn run(&self, program: &Path, words: &[OsString]) -> io::Result<Output> {
+        Command::new(program).args(words).stdin(Stdio::null()).output()
+    }
+
+    fn is_elevated(&self) -> bool {
+        let said = |program: &str, words: &[&str]| {
+            let output = Command::new(program).args(words).stdin(Stdio::null()).output().ok()?;
+            output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        };
+        match Scheduler::of(std::env::consts::OS) {
+            // The high and the system's integrity level, by identifier: names are translated.
+            Scheduler::TaskScheduler => said("whoami.exe", &["/groups"])
+                .is_some_and(|groups| groups.contains("S-1-16-12288") || groups.contains("S-1-16-16384")),
+            Scheduler::Launchd | Scheduler::Systemd => said("id", &["-u"]).as_deref() == Some("0"),
+        }
+    }
+
+    fn run_elevated(&self, _words: &[OsString]) -> io::Result<u32> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// What surrounds a command.
+pub struct Surroundings<'a> {
+    /// What starts programs here.
+    pub scheduler: Scheduler,
+    /// Our own program.
+    pub exe: PathBuf,
+    /// Looks a variable up.
+    pub environment: &'a dyn Fn(&str) -> Option<String>,
+    /// The rest of it.
+    pub machine: &'a dyn Machine,
+    /// Takes lines for the person who asked.
+    pub say: &'a dyn Fn(&str),
+}
+
+/// Why nothing was installed or removed, or not all of it.
+#[derive(Debug)]
+pub enum Failure {
+    /// A program did not do what it was called for.
+    Call(String, String),
+    /// Rights are missing: why, and what to do.
+    Denied(String, String),
+    /// The run with more rights failed with this exit code.
+    Elevated(u32),
+    /// A file cannot be written or removed.
+    File(PathBuf, io::Error),
+    /// The configuration cannot be used.
+    Mistakes(Mistakes),
+    /// There is nothing to remove.
+    Nothing,
+    /// What is wanted can never run.
+    Unfit(Unfit),
+}
+
+impl Failure {
+    /// 1 this machine failed or said no, 2 bad configuration or a plan that cannot work; else what the run with more
+    /// rights ended with.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Mistakes(_) | Self::Unfit(_) => 2,
+            Self::Elevated(code) => u8::try_from(*code).unwrap_or(1),
+            Self::Call(..) | Self::Denied(..) | Self::File(..) | Self::Nothing => 1,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Call(call, complaint) => write!(f, "{call}\n  failed: {complaint}"),
+            Self::Denied(what, cure) => write!(f, "{what}\n  {cure}"),
+            Self::Elevated(code) => write!(
+                f,
+                "the run as administrator ended with exit code {code}\n  its words are lost with its window; in a \
+                 terminal that was started as administrator they stay"
+            ),
+            Self::File(path, fault) => write!(f, "{}: {fault}", path.display()),
+            Self::Mistakes(mistakes) => mistakes.fmt(f),
+            Self::Nothing => f.write_str("nothing is installed here"),
+            Self::Unfit(unfit) => unfit.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl From<Unfit> for Failure {
+    fn from(unfit: Unfit) -> Self {
+        Self::Unfit(unfit)
+    }
+}
+
+/// Makes the updates run by themselves.
+///
+/// # Errors
+/// When it cannot work, we may not, or the system does not do it.
+pub fn install(order: &InstallOrder, around: &Surroundings<'_>) -> Result<(), Failure> {
+    let standing = standing(around);
+    let place = Place::of(around.scheduler, order.scope, order.root.as_deref(), &standing)?;
+    let config = std::path::absolute(&order.config).map_err(|fault| Failure::File(order.config.clone(), fault))?;
+    let me = whoever_installs(around);
+    let account = match &order.who {
+        None => place.usual_account(&me),
+        Some(Who::Me) => Account::User(me),
+        Some(Who::Named(name)) => Account::User(name.clone()),
+        Some(Who::Service) => Account::Service,
+        Some(Who::System) => Account::System,
+    };
+    let mut plan = Plan::new(around.exe.clone(), config, account);
+    (plan.every, plan.resident) = (order.every, order.resident);
+
+    let readable = inside(order.root.as_deref(), &plan.config);
+    let loaded = settings::load(&readable, around.environment).map_err(Failure::Mistakes)?;
+    loaded.warnings.iter().for_each(|warning| (around.say)(warning));
+    let (key, state_file) = places(&plan.config, &readable);
+    let key_file = match &key {
+        KeyPlace::File(path) => Some(PathBuf::from(path)),
+        KeyPlace::Config | KeyPlace::Environment(_) | KeyPlace::SealedForPerson(_) => None,
+    };
+    let (temporary, homes) = folders(around);
+    let is_config_private = platform::is_readable_by_others(&readable) == Some(false);
+    let facts = Facts {
+        scheduler: around.scheduler,
+        is_system: place.is_system(),
+        temporary,
+        homes,
+        key,
+        state_file,
+        is_config_private,
+    };
+    fitness::check(&plan, &facts)?;
+
+    let mut steps = place.install(&plan, key_file.as_deref())?;
+    if !plan.resident && is_there(&place, Job::Resident, around) {
+        steps.extend(place.uninstall(Job::Resident));
+    }
+    if order.is_dry {
+        steps.iter().for_each(|step| show(step, around));
+        return Ok(());
+    }
+    if place.is_guarded() && !standing.is_elevated {
+        return elevate(order.words(&plan), around);
+    }
+    steps.iter().try_for_each(|step| perform(step, around))?;
+    let every = plan.every.as_secs();
+    let every = if every.is_multiple_of(60) { format!("{} min", every / 60) } else { format!("{every} s") };
+    (around.say)(&format!(
+        "installed: an update is looked at every {every}; `nicgate-client status` shows how it goes"
+    ));
+    if !place.is_system() && around.scheduler == Scheduler::Systemd {
+        (around.say)(
+            "it runs while you are logged in; `loginctl enable-linger` lets it run from the start of the machine",
+        );
+    }
+    Ok(())
+}
+
+/// Takes away what [`install`] made.
+///
+/// # Errors
+/// When there is nothing, we may not, or the system does not do it.
+pub fn uninstall(order: &UninstallOrder, around: &Surroundings<'_>) -> Result<(), Failure> {
+    let standing = standing(around);
+    let place = Place::of(around.scheduler, order.scope, order.root.as_deref(), &standing)?;
+    let jobs: Vec<Job> = Job::BOTH.into_iter().filter(|job| is_there(&place, *job, around)).collect();
+    let mut rest = match (&order.config, order.is_purge) {
+        (Some(config), true) => leftovers(&inside(order.root.as_deref(), config), &place),
+        (None, true) => {
+            return Err(Unfit::new("--purge deletes a configuration", "name it with --config FILE").into());
+        }
+        (_, false) => Vec::new(),
+    };
+    rest.retain(|path| path.symlink_metadata().is_ok());
+    if jobs.is_empty() && rest.is_empty() {
+        return Err(Failure::Nothing);
+    }
+    if !order.is_dry && place.is_guarded() && !standing.is_elevated {
+        return elevate(order.words(), around);
+    }
+    for job in jobs {
+        for step in place.uninstall(job) {
+            if order.is_dry {
+                show(&step, around);
+                continue;
+            }
+            perform(&step, around)?;
+        }
+        if !order.is_dry {
+            (around.say)(&format!("removed: {}", job.name()));
+        }
+    }
+    for path in rest {
+        if !order.is_dry {
+            remove(&path)?;
+        }
+        (around.say)(&format!("{}: {}", if order.is_dry { "delete" } else { "deleted" }, path.display()));
+    }
+    Ok(())
+}
+
+impl InstallOrder {
+    /// The same order as words, with nothing left to what surrounds it.
+    fn words(&self, plan: &Plan) -> Vec<OsString> {
+        let mut words: Vec<OsString> = vec!["--config".into(), plan.config.clone().into(), "install".into()];
+        words.extend(["--every".into(), format!("{}s", self.every.as_secs()).into()]);
+        let who = match (&plan.account, &self.who) {
+            (Account::User(name), Some(_)) => Some(name.clone()),
+            (_, Some(who)) => Some(who.to_string()),
+            (_, None) => None,
+        };
+        words.extend(who.into_iter().flat_map(|who| ["--as".into(), who.into()]));
+        words.extend(self.resident.then(|| "--resident".into()));
+        words.extend((self.scope == Scope::System).then(|| "--system".into()));
+        words
+    }
+}
+
+impl UninstallOrder {
+    fn words(&self) -> Vec<OsString> {
+        let config = self.config.as_ref().map(|config| std::path::absolute(config).unwrap_or_else(|_| config.clone()));
+        let mut words: Vec<OsString> = Vec::new();
+        words.extend(config.into_iter().flat_map(|config| ["--config".into(), config.into()]));
+        words.push("uninstall".into());
+        words.extend(self.is_purge.then(|| "--purge".into()));
+        words.extend((self.scope == Scope::System).then(|| "--system".into()));
+        words
+    }
+}
+
+/// Says why more rights are needed, and gets them where the system lets us.
+fn elevate(words: Vec<OsString>, around: &Surroundings<'_>) -> Result<(), Failure> {
+    if around.scheduler != Scheduler::TaskScheduler {
+        let exe = around.exe.display();
+        let words: Vec<_> = words.iter().map(|word| shell(&word.to_string_lossy())).collect();
+        let cure = format!("sudo {} {}", shell(&exe.to_string()), words.join(" "));
+        return Err(Failure::Denied("only root may change what the system runs".to_owned(), cure));
+    }
+    (around.say)("a task that runs whoever is logged on needs an administrator; Windows will ask for one");
+    match around.machine.run_elevated(&words) {
+        Ok(0) => Ok(()),
+        Ok(code) => Err(Failure::Elevated(code)),
+        Err(fault) => Err(Failure::Denied(
+            format!("no administrator: {fault}"),
+            "start a terminal as administrator and repeat the command there".to_owned(),
+        )),
+    }
+}
+
+/// A word as a POSIX shell takes it.
+fn shell(word: &str) -> String {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-:=@+,%".contains(letter);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+/// Whether something of a job is there. A scheduler that does not say counts as yes: removing tells.
+fn is_there(place: &Place, job: Job, around: &Surroundings<'_>) -> bool {
+    match place {
+        Place::Launchd(_) | Place::Systemd(..) => place.files(job).iter().any(|file| file.exists()),
+        Place::TaskScheduler(_) => ask(place, job, around) != Answer::Missing,
+    }
+}
+
+/// Asks the scheduler about a job.
+pub(super) fn ask(place: &Place, job: Job, around: &Surroundings<'_>) -> Answer {
+    let mut said = Vec::new();
+    for call in place.queries(job) {
+        match run(&call, around) {
+            Ok(answer) => said.push(answer),
+            Err(fault) => return Answer::Unclear(format!("{}: {fault}", call.program.display())),
+        }
+    }
+    match place.answer(job, &said) {
+        // A Task Scheduler that only pretends (Wine's) says yes to everything. The file of a task tells.
+        Answer::There(None) if place.keeps(job).is_some_and(|file| is_missing(&file)) => Answer::Missing,
+        answer => answer,
+    }
+}
+
+/// Whether a file is known not to be there; one that we may not look at is no such file.
+fn is_missing(path: &Path) -> bool {
+    fs::metadata(path).is_err_and(|fault| fault.kind() == io::ErrorKind::NotFound)
+}
+
+fn perform(step: &Step, around: &Surroundings<'_>) -> Result<(), Failure> {
+    match step {
+        Step::Remove(path) => remove(path),
+        Step::Write(path, text) => write(path, text.as_bytes()).map_err(|fault| Failure::File(path.clone(), fault)),
+        Step::Run(call) => match run(call, around) {
+            Ok(said) if said.exit_code == 0 || call.may_fail => Ok(()),
+            Ok(said) => {
+                let words = if said.complaint.trim().is_empty() { said.output } else { said.complaint };
+                let words = format!("{} (exit code {})", one_line(&words), said.exit_code);
+                Err(Failure::Call(call.to_string(), words.trim_start().to_owned()))
+            }
+            Err(_) if call.may_fail => Ok(()),
+            Err(fault) => Err(Failure::Call(call.to_string(), fault.to_string())),
+        },
+    }
+}
+
+fn show(step: &Step, around: &Surroundings<'_>) {
+    match step {
+        Step::Remove(path) => (around.say)(&format!("remove {}", path.display())),
+        Step::Write(path, text) => (around.say)(&format!("write {}\n{text}", path.display())),
+        Step::Run(call) => {
+            (around.say)(&format!("run {call}"));
+            if let Some(text) = &call.enclosed {
+                (around.say)(text);
+            }
+        }
+    }
+}
+
+/// Makes a call. What it encloses is in a file of its own for that time, also when the call fails.
+fn run(call: &Call, around: &Surroundings<'_>) -> io::Result<Said> {
+    let enclosed = call.enclosed.as_deref().map(Enclosed::write).transpose()?;
+    let words: Vec<OsString> = call
+        .words
+        .iter()
+        .map(|word| match &enclosed {
+            Some(file) if word == ENCLOSED => file.0.clone().into(),
+            Some(_) | None => word.into(),
+        })
+        .collect();
+    let output = around.machine.run(&call.program, &words)?;
+    Ok(Said {
+        exit_code: output.status.code().map_or(1, i32::cast_unsigned),
+        output: String::from_utf8_lossy(&output.stdout).into_owned(),
+        complaint: String::from_utf8_lossy(&output.stderr).into_owned(),
+    })
+}
+
+/// A file that is there as long as this is.
+struct Enclosed(PathBuf);
+
+impl Enclosed {
+    fn write(text: &str) -> io::Result<Self> {
+        let name = crate::entropy::nonce().map_err(io::Error::other)?;
+        let path = std::env::temp_dir().join(format!("nicgate-{name}.xml"));
+        let mut file = fs::File::create_new(&path)?;
+        let enclosed = Self(path);
+        io::Write::write_all(&mut file, &windows_xml::utf16(text))?;
+        Ok(enclosed)
+    }
+}
+
+impl Drop for Enclosed {
+    fn drop(&mut self) {
+        // What stays holds no secret, and the system empties the folder.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+/// Writes a file as a whole: whoever reads it meanwhile sees the old one or the new one.
+fn write(path: &Path, text: &[u8]) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let mut fresh = path.as_os_str().to_owned();
+    fresh.push(".new");
+    fs::write(&fresh, text)?;
+    fs::rename(&fresh, path)
+}
+
+/// Takes a file, a link or a folder away.
+fn remove(path: &Path) -> Result<(), Failure> {
+    let ended = match path.symlink_metadata() {
+        Ok(about) if about.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(fault) => Err(fault),
+    };
+    match ended {
+        Err(fault) if fault.kind() != io::ErrorKind::NotFound => Err(Failure::File(path.to_owned(), fault)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// A path of another system as we see it.
+fn inside(root: Option<&Path>, path: &Path) -> PathBuf {
+    match root {
+        Some(root) => root.join(path.strip_prefix("/").unwrap_or(path)),
+        None => path.to_owned(),
+    }
+}
+
+/// Where a configuration has its key from and what it names as state file, relative paths taken as `config` means
+/// them. It was loaded before: what is not found is not there.
+fn places(config: &Path, readable: &Path) -> (KeyPlace, Option<String>) {
+    let text = fs::read_to_string(readable).unwrap_or_default();
+    let table = DeTable::parse(&text).map(toml::Spanned::into_inner).unwrap_or_default();
+    let value = |name: &str| match table.get(name).map(toml::Spanned::get_ref) {
+        Some(DeValue::String(text)) => Some(text.to_string()),
+        Some(_) | None => None,
+    };
+    let beside = |path: String| config.parent().unwrap_or(Path::new("")).join(path).display().to_string();
+    let key = match (value("key_file"), value("key_env")) {
+        (Some(file), _) => KeyPlace::File(beside(file)),
+        (None, Some(name)) => KeyPlace::Environment(name),
+        (None, None) => KeyPlace::Config,
+    };
+    (key, value("state_file").map(beside))
+}
+
+/// What `--purge` deletes: configuration, key and state.
+fn leftovers(config: &Path, place: &Place) -> Vec<PathBuf> {
+    let (key, state_file) = places(config, config);
+    let state = state_file.map_or_else(|| config.with_extension("state.json"), PathBuf::from);
+    let mut paths = vec![config.to_owned()];
+    if let KeyPlace::File(key) = key {
+        paths.push(key.into());
+    }
+    paths.extend(["", ".lock", ".new", ".damaged"].map(|ending| {
+        let mut path = state.clone().into_os_string();
+        path.push(ending);
+        path.into()
+    }));
+    if let (Some(folder), true) = (place.state_folder(), place.is_guarded()) {
+        // With an account of its own the folder is a link into `private`.
+        paths.extend([folder.into(), PathBuf::from("/var/lib/private/nicgate-client")]);
+    }
+    paths
+}
+
+/// Who and where we are.
+pub(super) fn standing(around: &Surroundings<'_>) -> Standing {
+    let folder = |name: &str| (around.environment)(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let user_id = match around.scheduler {
+        Scheduler::Launchd => said_by(around, "/usr/bin/id", &["-u"]),
+        Scheduler::Systemd | Scheduler::TaskScheduler => None,
+    };
+    Standing {
+        is_elevated: around.machine.is_elevated(),
+        home: folder("HOME"),
+        config_home: folder("XDG_CONFIG_HOME"),
+        user_id,
+        programs: programs(around),
+    }
+}
+
+/// The folder of Windows' own programs.
+fn programs(around: &Surroundings<'_>) -> PathBuf {
+    let windows = (around.environment)("SystemRoot").unwrap_or_else(|| "C:\\Windows".to_owned());
+    PathBuf::from(format!("{windows}\\System32"))
+}
+
+/// The person who installs: by identifier on Windows; elsewhere nobody asks.
+fn whoever_installs(around: &Surroundings<'_>) -> String {
+    if around.scheduler != Scheduler::TaskScheduler {
+        return "me".to_owned();
+    }
+    let whoami = format!("{}\\whoami.exe", programs(around).display());
+    let said = said_by(around, &whoami, &["/user", "/fo", "csv", "/nh"]);
+    said.and_then(|said| crate::task::schtasks::who(&said)).unwrap_or_else(|| {
+        let variable = |name: &str| (around.environment)(name).unwrap_or_default();
+        format!("{}\\{}", variable("USERDOMAIN"), variable("USERNAME"))
+    })
+}
+
+fn said_by(around: &Surroundings<'_>, program: &str, words: &[&str]) -> Option<String> {
+    let said = run(&Call::new(program, words), around).ok()?;
+    (said.exit_code == 0).then(|| said.output.trim().to_owned())
+}
+
+/// Folders that are emptied now and then, and those below which people's own lie.
+fn folders(around: &Surroundings<'_>) -> (Vec<String>, Vec<String>) {
+    let set = |name: &&str| (around.environment)(name).filter(|value| !value.is_empty());
+    let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+    let mut temporary: Vec<String> = ["TMPDIR", "TEMP", "TMP"].iter().filter_map(set).collect();
+    let homes = match around.scheduler {
+        Scheduler::TaskScheduler => {
+            temporary.extend(set(&"SystemRoot").map(|windows| format!("{windows}\\Temp")));
+            // Ours lies beside the others'; but that of the system itself lies elsewhere.
+            let ours = set(&"USERPROFILE");
+            let beside = ours.as_deref().and_then(|ours| ours.rsplit_once('\\')).map(|(folder, _)| folder.to_owned());
+            let drive = set(&"SystemDrive").unwrap_or_else(|| "C:".to_owned());
+            beside.into_iter().chain([format!("{drive}\\Users")]).collect()
+        }
+        Scheduler::Systemd => {
+            temporary.extend(texts(&["/tmp", "/var/tmp"]));
+            texts(&["/home", "/root", "/run/user"])
+        }
+        Scheduler::Launchd => {
+            temporary.extend(texts(&["/tmp", "/var/tmp", "/private/tmp", "/private/var/tmp", "/private/var/folders"]));
+            texts(&["/Users"])
+        }
+    };
+    (temporary, homes)
+}
+
+#[cfg(test)]
+mod tests;
