@@ -8,6 +8,7 @@ mod conformance;
 mod credentials;
 mod demo;
 mod disk;
+mod enrollment;
 mod every_provider;
 mod failover;
 mod floors;

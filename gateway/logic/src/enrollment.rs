@@ -3,10 +3,12 @@
 //! The shape of the request is judged here, and whether the code holds; an update passes the same kind of stages in
 //! `screen.rs` and `authenticate.rs`. Making the use durable before anybody hears the key is `gateway/src/enrollment.rs`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
 use nicgate_protocol::enrollment::Code;
+use nicgate_protocol::secret::Key;
 use nicgate_protocol::update::Parameters;
 use nicgate_protocol::{DeviceId, Secret, Timestamp};
 
@@ -95,6 +97,16 @@ pub enum Admission {
     First(Invite),
 }
 
+/// What a client hears whose code held. No `Debug`: there is a key in it.
+pub struct Enrolled {
+    /// Whose key it is.
+    pub device: Arc<Device>,
+    /// The key that holds now.
+    pub key: Key,
+    /// The answer was given before, to the same source.
+    pub is_again: bool,
+}
+
 /// Whether what was presented holds for `device`, of which `invite` is kept. An unknown device and one without an
 /// invitation cost the same comparison.
 ///
@@ -128,8 +140,6 @@ pub fn admit(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use bytes::Bytes;
     use nicgate_protocol::HostPattern;
 
