@@ -349,7 +349,7 @@ mod tests {
             ("hello", BadInvitation::NotOne),
             ("nicgate-client init", BadInvitation::NotOne),
             ("nicgate_x", BadInvitation::NotOne),
-            ("TMXYmpMRxDQBdZRC6o8NNl9Ym-raN3GbmvvOE4e56dg", BadInvitation::NotOne),
+            ("TMXYMpMRxDQBdZRC6o8NNl9Ym-raN3GbmvvOE4e56dg", BadInvitation::NotOne),
             (&"x".repeat(100_000), BadInvitation::NotOne),
             ("nicgate2_AAAA", BadInvitation::Newer),
             ("nicgate12_", BadInvitation::Newer),

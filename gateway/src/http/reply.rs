@@ -370,7 +370,7 @@ mod tests {
         assert_eq!(header(&granted, "cache-control"), "no-store");
         assert_eq!(
             body(&granted),
-            r#"{"device":"laptop","key":"TMXYmpMRxDQBdZRC6o8NNl9Ym-raN3GbmvvOE4e56dg","hosts":["*.lan.home.test","b.home.test"]}"#
+            r#"{"device":"laptop","key":"TMXYMpMRxDQBdZRC6o8NNl9Ym-raN3GbmvvOE4e56dg","hosts":["*.lan.home.test","b.home.test"]}"#
         );
         for (ending, line, status) in [
             (Ending::Refused(Refusal::BadCode), "badauth\n", 401),
