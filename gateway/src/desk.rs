@@ -3,6 +3,7 @@
 //!
 //! No listener, no push: what a command changes here, the gateway acts on.
 
+mod invite;
 mod order;
 
 use std::sync::Arc;
@@ -14,8 +15,12 @@ use nicgate_logic::policy::HostPolicy;
 use nicgate_logic::state::{HostState, Presence};
 use nicgate_logic::{Now, Watch, upkeep};
 use nicgate_protocol::{AddressSet, DeviceId, HostPattern, Hostname, MasterKey};
+use tokio::sync::{Mutex, MutexGuard};
 
-pub use self::order::{DeviceLine, DeviceReport, FeedReport, HostReport, Order, ProviderReport, Report};
+use self::invite::Made;
+pub use self::order::{
+    DeviceLine, DeviceReport, FeedReport, HostReport, InvitationReport, Order, ProviderReport, Report,
+};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::master_key::{self, KeyError};
@@ -41,6 +46,7 @@ pub struct Desk {
     pub since: Duration,
     /// Which hosts are to be looked at again, and when.
     pub upkeep: Upkeep,
+    device_turn: Mutex<()>,
 }
 
 /// Why there is no desk to work at.
@@ -95,6 +101,7 @@ impl Desk {
             clock,
             since: now.uptime,
             upkeep: Upkeep::default(),
+            device_turn: Mutex::default(),
         })
     }
 
@@ -110,17 +117,25 @@ impl Desk {
         Watch { now: self.clock.now(), since: self.since }
     }
 
+    /// Waits until nobody else changes a device: what is read of devices meanwhile is still so when it is recorded.
+    pub async fn device_turn(&self) -> MutexGuard<'_, ()> {
+        self.device_turn.lock().await
+    }
+
     /// Carries out an order. What a provider has to hear is pushed by whoever runs the gateway.
     pub async fn carry_out(&self, order: Order, status: &ProviderStatus<'_>) -> Report {
         let now = self.clock.now();
         let result = match order {
-            Order::DeviceAdd { id, hosts, profile, query_credentials, allow_plain, allow_delete } => {
+            Order::DeviceAdd { id, hosts, profile, query_credentials, allow_plain, allow_delete, gateway } => {
                 let allowances = Allowances { query_credentials, plain: allow_plain, delete: allow_delete };
-                self.add_device(&id, &hosts, profile.as_deref(), allowances).await
+                self.add_device(&id, &hosts, profile.as_deref(), allowances, gateway.as_deref(), now).await
+            }
+            Order::DeviceInvite { id, gateway, seconds } => {
+                self.invite_device(&id, gateway.as_deref(), seconds, now).await
             }
             Order::DeviceList => Ok(self.list_devices()),
-            Order::DeviceShow { id } => self.device(&id).map(|device| self.show_device(&device)),
-            Order::DeviceRotate { id } => self.rotate_device(&id, now).await,
+            Order::DeviceShow { id } => self.device(&id).map(|device| Report::Device(self.describe(&device))),
+            Order::DeviceRotate { id, gateway } => self.rotate_device(&id, gateway.as_deref(), now).await,
             Order::DeviceRevoke { id } => self.revoke_device(&id).await,
             Order::HostList { after } => Ok(self.list_hosts(after.as_deref(), now, status)),
             Order::HostShow { name } => self.show_host(&name, now, status),
@@ -154,7 +169,11 @@ impl Desk {
         hosts: &[String],
         profile: Option<&str>,
         allowances: Allowances,
+        gateway: Option<&str>,
+        now: Now,
     ) -> Result<Report, String> {
+        gateway.map(invite::checked).transpose()?;
+        let _turn = self.device_turn().await;
         let id = DeviceId::parse(id).map_err(|why| format!("\"{id}\" is no device id: {why}"))?;
         if self.device(id.as_str()).is_ok() {
             return Err(format!("there is a device \"{id}\" already; rotate or revoke it, or choose another id"));
@@ -180,13 +199,20 @@ impl Desk {
         // An id that was revoked before goes on counting: the old secrets must never hold again.
         let generation = self.stored(id.as_str()).map_or(Generation::default(), |stored| stored.generation);
         let registration = Registration { patterns: patterns.clone(), profile, allowances };
-        self.put(StoredDevice { id: id.clone(), generation, registration: Some(registration), is_revoked: false })
-            .await?;
+        let invited = self.invitation(&id, gateway, invite::USUAL_SPAN, now);
+        self.put(StoredDevice {
+            id: id.clone(),
+            generation,
+            registration: Some(registration),
+            is_revoked: false,
+            invite: invited.as_ref().ok().map(|made| made.invite.clone()),
+        })
+        .await?;
         let grants = Arc::new(Grants::new(patterns));
         let device = Device { id, grants, profile, allowances, generation, origin: Origin::Command };
-        let report = self.show_device(&device);
+        let report = self.describe(&device);
         self.change_registry(|registry| registry.insert(device.clone()));
-        Ok(report)
+        Ok(report.with(invited))
     }
 
     fn stored(&self, id: &str) -> Option<StoredDevice> {
@@ -209,19 +235,24 @@ impl Desk {
         Report::Devices { devices: devices.collect() }
     }
 
-    fn show_device(&self, device: &Device) -> Report {
+    fn describe(&self, device: &Device) -> DeviceReport {
         let (id, generation) = (device.id.as_str(), device.generation.number);
-        Report::Device(DeviceReport {
+        DeviceReport {
             id: id.to_owned(),
             password: self.master.password(id, generation).text().to_owned(),
             key: self.master.key(id, generation).text().to_owned(),
             hosts: device.grants.patterns(),
             generation,
             origin: origin(device).to_owned(),
-        })
+            enroll: None,
+            enroll_until: None,
+            enroll_hint: None,
+        }
     }
 
-    async fn rotate_device(&self, id: &str, now: Now) -> Result<Report, String> {
+    async fn rotate_device(&self, id: &str, gateway: Option<&str>, now: Now) -> Result<Report, String> {
+        gateway.map(invite::checked).transpose()?;
+        let _turn = self.device_turn().await;
         let mut device = Device::clone(&*self.device(id)?);
         let grace = self.settings.load().server.rotation_grace;
         device.generation = Generation {
@@ -233,15 +264,18 @@ impl Desk {
             Origin::File => None,
             Origin::Command => self.stored(id).and_then(|stored| stored.registration),
         };
-        let stored =
-            StoredDevice { id: device.id.clone(), generation: device.generation, registration, is_revoked: false };
-        self.put(stored).await?;
-        let report = self.show_device(&device);
+        let invited = self.invitation(&device.id, gateway, invite::USUAL_SPAN, now);
+        // A line of before ends here, also where there is no new one.
+        let invite = invited.as_ref().ok().map(|made| made.invite.clone());
+        let (id, generation) = (device.id.clone(), device.generation);
+        self.put(StoredDevice { id, generation, registration, is_revoked: false, invite }).await?;
+        let report = self.describe(&device);
         self.change_registry(|registry| registry.insert(device.clone()));
-        Ok(report)
+        Ok(report.with(invited))
     }
 
     async fn revoke_device(&self, id: &str) -> Result<Report, String> {
+        let _turn = self.device_turn().await;
         let device = self.device(id)?;
         if device.origin == Origin::File {
             return Err(format!(
@@ -252,7 +286,9 @@ impl Desk {
         // Counted on, so that a later device of this id starts with other secrets.
         let number = device.generation.number.saturating_add(1);
         let generation = Generation { number, previous_until: None };
-        self.put(StoredDevice { id: device.id.clone(), generation, registration: None, is_revoked: true }).await?;
+        let id_of_it = device.id.clone();
+        let gone = StoredDevice { id: id_of_it, generation, registration: None, is_revoked: true, invite: None };
+        self.put(gone).await?;
         self.change_registry(|registry| drop(registry.remove(id)));
         Ok(Report::Done { message: format!("\"{id}\" is revoked; its hosts keep their addresses") })
     }
@@ -389,6 +425,16 @@ impl Desk {
                 }
                 None => format!("{hostname} is released; updates count again"),
             },
+        })
+    }
+}
+
+impl DeviceReport {
+    /// The same with the line that was made for it, or why there is none.
+    fn with(self, invited: Result<Made, String>) -> Report {
+        Report::Device(match invited {
+            Ok(Made { report, .. }) => Self { enroll: Some(report.enroll), enroll_until: Some(report.until), ..self },
+            Err(why) => Self { enroll_hint: Some(why), ..self },
         })
     }
 }

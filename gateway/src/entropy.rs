@@ -2,6 +2,7 @@
 
 use std::io;
 
+use nicgate_protocol::enrollment::{CODE_BYTES, Code};
 use zeroize::Zeroizing;
 
 /// 32 bytes from the system's generator, for keys.
@@ -12,6 +13,16 @@ pub fn key() -> io::Result<Zeroizing<[u8; 32]>> {
     let mut bytes = Zeroizing::new([0; 32]);
     getrandom::fill(&mut *bytes).map_err(io::Error::other)?;
     Ok(bytes)
+}
+
+/// 16 bytes from the system's generator, for a one-time code.
+///
+/// # Errors
+/// When the system has none to give.
+pub fn code() -> io::Result<Code> {
+    let mut bytes = Zeroizing::new([0; CODE_BYTES]);
+    getrandom::fill(&mut *bytes).map_err(io::Error::other)?;
+    Ok(Code::new(*bytes))
 }
 
 /// One roll, for jitter. A system without dice gives the same number each time: pushes then keep in step, and

@@ -116,6 +116,7 @@ impl Gateway {
                 };
             }
             Order::DeviceAdd { .. }
+            | Order::DeviceInvite { .. }
             | Order::DeviceList
             | Order::DeviceShow { .. }
             | Order::DeviceRotate { .. }
@@ -428,8 +429,7 @@ fn certificate(tls: &Tls, settings: &Settings) -> Result<Arc<Certificate>, TlsEr
     match tls {
         Tls::Files { cert, key } => Certificate::open(cert, key),
         Tls::SelfSigned { names } => {
-            let names = if names.is_empty() { vec!["localhost".to_owned()] } else { names.clone() };
-            let pair = tls::self_signed(&settings.server.data_dir.join("tls"), &names)?;
+            let pair = tls::own(&settings.server.data_dir, names)?;
             Certificate::open(&pair.cert_file, &pair.key_file)
         }
     }

@@ -166,7 +166,7 @@ fn check_haste(
 }
 
 /// What a source hears that is refused too often: 911, so that nobody learns whether a guess was warm.
-fn refused(gateway: &Gateway, raw: &RawRequest, refusal: Refusal, now: Now) -> Refusal {
+pub(crate) fn refused(gateway: &Gateway, raw: &RawRequest, refusal: Refusal, now: Now) -> Refusal {
     if !gateway.desk.settings.load().limits.is_enabled {
         return refusal;
     }

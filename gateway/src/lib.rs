@@ -12,6 +12,7 @@ pub mod command;
 pub mod config;
 pub mod desk;
 pub mod dns;
+pub mod enrollment;
 pub mod entropy;
 pub mod gateway;
 pub mod http;

@@ -7,16 +7,17 @@ use std::time::Duration;
 use ::http::header::USER_AGENT;
 use ::http::{Method, StatusCode};
 use nicgate_logic::answer::{Answer, Ending, Line};
+use nicgate_logic::enrollment::Enrolled;
 use nicgate_logic::screen::{RawRequest, check_http};
 use nicgate_logic::{Now, Refusal};
 use nicgate_protocol::update::{Endpoint, Parameters};
-use nicgate_protocol::{AddressSet, ReturnCode};
+use nicgate_protocol::{AddressSet, ReturnCode, enrollment};
 
 use crate::gateway::Gateway;
 use crate::http::reply::{self, Dress, Reply};
 use crate::http::{self, Answerer, Notice};
-use crate::journey;
 use crate::log::{Level, Value, cut};
+use crate::{enrollment as enrolling, journey};
 
 /// How much of a text from outside the log keeps, in bytes.
 const LOGGED: usize = 120;
@@ -32,6 +33,7 @@ impl Answerer for Gateway {
                 Endpoint::MyIp | Endpoint::Update | Endpoint::Delete => reply::my_ip(raw.peer),
             }),
             None => match path {
+                enrollment::PATH => enroll(self, &raw, now).await,
                 "/healthz" => small_talk(&raw, |_| reply::health(true)),
                 // What exactly is wrong is for the operator's log, not for whoever asks.
                 "/readyz" => small_talk(&raw, |_| reply::health(self.desk.store.trouble().is_none())),
@@ -70,32 +72,57 @@ async fn update(gateway: &Gateway, raw: &RawRequest, now: Now) -> Reply {
     reply
 }
 
+async fn enroll(gateway: &Gateway, raw: &RawRequest, now: Now) -> Reply {
+    let enrolled = enrolling::answer(gateway, raw, now).await;
+    let reply = reply::of_enrolling(&enrolled, &raw.headers, RETRY_AFTER);
+    match &enrolled {
+        Ok(enrolled) => log_enrolled(gateway, raw, enrolled),
+        Err(ending) => log_stranger(gateway, raw, ending, reply.status),
+    }
+    reply
+}
+
+/// Somebody holds a key from now on. The code is in no line.
+fn log_enrolled(gateway: &Gateway, raw: &RawRequest, enrolled: &Enrolled) {
+    let peer = AddressSet::from(raw.peer);
+    let fields = [
+        ("device", Value::Text(enrolled.device.id.as_str())),
+        ("peer", Value::Shown(&peer)),
+        ("agent", Value::Text(agent(raw))),
+    ];
+    let message = if enrolled.is_again { "the same answer once more" } else { "" };
+    gateway.log.say(Level::Info, "enrolled", message, &fields);
+}
+
+fn agent(raw: &RawRequest) -> &str {
+    raw.header(&USER_AGENT).map_or("", |agent| cut(agent, LOGGED))
+}
+
+/// Nobody proved who they are: one short line, and not more of them than a log can bear.
+fn log_stranger(gateway: &Gateway, raw: &RawRequest, ending: &Ending, status: StatusCode) {
+    let (peer, why) = (AddressSet::from(raw.peer), Why(ending));
+    let fields = [
+        ("error_code", Value::Text(ending.error_code().unwrap_or_default())),
+        ("why", Value::Shown(&why)),
+        ("peer", Value::Shown(&peer)),
+        ("method", Value::Text(cut(raw.method.as_str(), 16))),
+        ("path", Value::Shown(&SaidPath(raw.target.path()))),
+        ("agent", Value::Text(agent(raw))),
+        ("status", Value::Number(u64::from(status.as_u16()))),
+    ];
+    gateway.log.say_of_stranger("refused", "", &fields);
+}
+
 /// The line that answers: what did the router send, what did we say, why.
 fn log_update(gateway: &Gateway, raw: &RawRequest, answer: &Answer, status: StatusCode, started: Now) {
     let log = &gateway.log;
     let took = gateway.desk.clock.uptime().saturating_sub(started.uptime);
-    let agent = raw.header(&USER_AGENT).map_or("", |agent| cut(agent, LOGGED));
     let peer = AddressSet::from(raw.peer);
     let peer = Value::Shown(&peer);
     let code = Value::Number(u64::from(status.as_u16()));
     let took = Value::Number(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
 
-    let Some(device) = &answer.device else {
-        // Nobody proved who they are: one short line, and not more of them than a log can bear.
-        let ending = answer.lines[0].ending;
-        let why = Why(&ending);
-        let fields = [
-            ("error_code", Value::Text(ending.error_code().unwrap_or_default())),
-            ("why", Value::Shown(&why)),
-            ("peer", peer),
-            ("method", Value::Text(cut(raw.method.as_str(), 16))),
-            ("path", Value::Shown(&SaidPath(raw.target.path()))),
-            ("agent", Value::Text(agent)),
-            ("status", code),
-        ];
-        log.say_of_stranger("refused", "", &fields);
-        return;
-    };
+    let Some(device) = &answer.device else { return log_stranger(gateway, raw, &answer.lines[0].ending, status) };
 
     let said = SaidAddresses(raw);
     let endings: Vec<(ReturnCode, Why<'_>)> =
@@ -121,7 +148,7 @@ fn log_update(gateway: &Gateway, raw: &RawRequest, answer: &Answer, status: Stat
         ("peer", peer),
         ("sent", Value::Shown(&said)),
         ("hosts", Value::Rows(&rows)),
-        ("agent", Value::Text(agent)),
+        ("agent", Value::Text(agent(raw))),
         ("status", code),
         ("took_us", took),
     ];

@@ -10,6 +10,7 @@ mod conformance;
 mod credentials;
 mod demo;
 mod disk;
+mod enrollment;
 mod every_provider;
 mod failover;
 mod floors;

@@ -140,12 +140,19 @@ impl Answer {
     }
 }
 
+/// The certificates of a PEM file.
+#[must_use]
+pub fn certificates(file: &Path) -> Vec<CertificateDer<'static>> {
+    let all = CertificateDer::pem_file_iter(file).expect("the file is there");
+    all.map(|certificate| certificate.expect("it is a certificate")).collect()
+}
+
 /// A TLS client that believes in one CA.
 #[must_use]
 pub fn tls_config(ca: &Path) -> Arc<rustls::ClientConfig> {
     let mut roots = rustls::RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(ca).expect("the CA is there") {
-        roots.add(certificate.expect("the CA is a certificate")).expect("the CA is taken");
+    for certificate in certificates(ca) {
+        roots.add(certificate).expect("the CA is taken");
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)

@@ -15,6 +15,7 @@ pub mod budget;
 pub mod decide;
 pub mod device;
 pub mod drift;
+pub mod enrollment;
 pub mod failover;
 pub mod hold;
 pub mod limits;

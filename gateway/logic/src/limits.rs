@@ -137,7 +137,7 @@ impl Limits {
 }
 
 /// What counts as one source: an IPv4 address, an IPv6 /64.
-fn source(peer: IpAddr) -> u64 {
+pub(crate) fn source(peer: IpAddr) -> u64 {
     match peer {
         IpAddr::V4(v4) => u64::from(v4.to_bits()),
         IpAddr::V6(v6) => (v6.to_bits() >> 64) as u64,

@@ -12,6 +12,10 @@ use nicgate_protocol::hostname::BadHostname;
 pub enum Refusal {
     /// An address that is malformed, given twice for a family, or a prefix for a host without interface id.
     BadAddress,
+    /// A one-time code that is not the device's.
+    BadCode,
+    /// An enrolling that is not a form of device and code.
+    BadForm,
     /// HTTP that the grammar forbids or that two readers could read in two ways.
     BadHttp,
     /// A method that no update uses.
@@ -22,8 +26,16 @@ pub enum Refusal {
     BadSignature,
     /// A signature or credential that cannot be read.
     BadProof,
+    /// A one-time code whose time is over.
+    CodeExpired,
+    /// A one-time code that was used before.
+    CodeUsed,
     /// The peer stands on the deny list.
     Denied,
+    /// An enrolling without TLS.
+    EnrollInClear,
+    /// An enrolling with a body that is longer than any form of it.
+    FormTooLong,
     /// The signature's time is more than 300 s from ours.
     ClockOff,
     /// The device may not speak without TLS.
@@ -65,10 +77,13 @@ impl Refusal {
     #[must_use]
     pub fn return_code(self) -> ReturnCode {
         match self {
-            Self::BadPassword
+            Self::BadCode
+            | Self::BadPassword
             | Self::BadProof
             | Self::BadSignature
             | Self::ClockOff
+            | Self::CodeExpired
+            | Self::CodeUsed
             | Self::InClear
             | Self::NoCredentials
             | Self::QueryCredentials
@@ -83,7 +98,12 @@ impl Refusal {
             // `abuse` would end inadyn for good: whoever is merely too fast hears 911.
             Self::TooFast | Self::Overloaded => ReturnCode::NineOneOne,
             Self::Denied => ReturnCode::Abuse,
-            Self::BadHttp | Self::BadMethod | Self::NoSuchPath => ReturnCode::BadAgent,
+            Self::BadForm
+            | Self::BadHttp
+            | Self::BadMethod
+            | Self::EnrollInClear
+            | Self::FormTooLong
+            | Self::NoSuchPath => ReturnCode::BadAgent,
         }
     }
 
@@ -92,6 +112,8 @@ impl Refusal {
     pub fn error_code(self) -> &'static str {
         match self {
             Self::BadAddress => "bad_address",
+            Self::BadCode => "bad_code",
+            Self::BadForm => "bad_form",
             Self::BadHttp => "bad_http",
             Self::BadMethod => "bad_method",
             Self::BadPassword => "bad_password",
@@ -99,6 +121,10 @@ impl Refusal {
             Self::BadProof => "bad_proof",
             Self::Denied => "denied",
             Self::ClockOff => "clock_off",
+            Self::CodeExpired => "code_expired",
+            Self::CodeUsed => "code_used",
+            Self::EnrollInClear => "enroll_in_clear",
+            Self::FormTooLong => "form_too_long",
             Self::InClear => "in_clear",
             Self::NotFull(_) => "not_full",
             Self::NoHostname => "no_hostname",
@@ -122,13 +148,19 @@ impl Refusal {
     #[must_use]
     pub fn is_of_request(self) -> bool {
         match self {
-            Self::BadHttp
+            Self::BadCode
+            | Self::BadForm
+            | Self::BadHttp
             | Self::BadMethod
             | Self::BadPassword
             | Self::BadProof
             | Self::BadSignature
             | Self::ClockOff
+            | Self::CodeExpired
+            | Self::CodeUsed
             | Self::Denied
+            | Self::EnrollInClear
+            | Self::FormTooLong
             | Self::InClear
             | Self::NoCredentials
             | Self::NoHostname
@@ -152,7 +184,17 @@ impl Refusal {
     /// Whether somebody tried a credential that does not hold: what guessing looks like.
     #[must_use]
     pub fn is_wrong_credential(self) -> bool {
-        matches!(self, Self::BadPassword | Self::BadProof | Self::BadSignature | Self::Revoked | Self::UnknownDevice)
+        matches!(
+            self,
+            Self::BadCode
+                | Self::BadPassword
+                | Self::BadProof
+                | Self::BadSignature
+                | Self::CodeExpired
+                | Self::CodeUsed
+                | Self::Revoked
+                | Self::UnknownDevice
+        )
     }
 }
 
@@ -161,12 +203,23 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::BadAddress => "the address cannot be read, or comes twice for one family",
+            Self::BadCode => "the one-time code is wrong: `nicgate device invite ID` makes a new line",
+            Self::BadForm => "enrolling is a posted form of device and code, and nothing else",
             Self::BadHttp => "the request breaks HTTP in a way that two programs could read differently",
-            Self::BadMethod => "updates come by GET or POST",
+            Self::BadMethod => "updates come by GET or POST, enrolling by POST",
             Self::BadPassword => "the password is wrong: `nicgate device show ID` prints the right one",
             Self::BadSignature => "the signature does not hold: wrong key, or the request was altered on the way",
             Self::BadProof => "the credentials cannot be read",
+            Self::CodeExpired => "the one-time code is too old: `nicgate device invite ID` makes a new line",
+            Self::CodeUsed => {
+                "the one-time code was used before: `nicgate device invite ID` makes a new line; \
+                 if its user knows of no first time, rotate the device"
+            }
             Self::Denied => "the peer stands on the deny list",
+            Self::EnrollInClear => {
+                "enrolling is answered over TLS alone; a code that came so was seen: `nicgate device invite ID` makes another"
+            }
+            Self::FormTooLong => "a form of device and code is not that long",
             Self::ClockOff => "the signature's time is more than 300 s from ours: set the clock of the device",
             Self::InClear => "the device spoke without TLS: rotate its secret, then use https or set allow_plain",
             Self::NotFull(why) => return write!(f, "the hostname is none: {why}"),

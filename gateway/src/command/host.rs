@@ -33,7 +33,13 @@ pub(super) fn run(command: HostCommand) -> u8 {
             println!("{message}");
             DONE
         }
-        Ok(Report::Device(_) | Report::Devices { .. } | Report::Hosts { .. } | Report::Refused { .. }) => unexpected(),
+        Ok(
+            Report::Device(_)
+            | Report::Devices { .. }
+            | Report::Invitation(_)
+            | Report::Hosts { .. }
+            | Report::Refused { .. },
+        ) => unexpected(),
         Err(code) => code,
     }
 }

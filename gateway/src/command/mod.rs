@@ -130,6 +130,23 @@ enum DeviceCommand {
         /// Let it take its hosts offline
         #[arg(long)]
         allow_delete: bool,
+        /// Where clients reach the gateway, for the `enroll` line [default: `public_url`, or where it listens]
+        #[arg(long, value_name = "URL")]
+        gateway: Option<String>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Make a line from which `nicgate-client init` gets the device's key, once
+    #[command(after_help = "Example:\n  nicgate device invite laptop --gateway https://ddns.example.com --for 2h")]
+    Invite {
+        /// Its id
+        id: String,
+        /// Where clients reach the gateway [default: `public_url`, or where it listens]
+        #[arg(long, value_name = "URL")]
+        gateway: Option<String>,
+        /// For how long: a number with s, m or h [default: 24h]
+        #[arg(long = "for", value_name = "TIME")]
+        span: Option<String>,
         #[command(flatten)]
         common: Common,
     },
@@ -146,6 +163,9 @@ enum DeviceCommand {
     Rotate {
         /// Its id
         id: String,
+        /// Where clients reach the gateway, for the `enroll` line [default: `public_url`, or where it listens]
+        #[arg(long, value_name = "URL")]
+        gateway: Option<String>,
         #[command(flatten)]
         common: Common,
     },

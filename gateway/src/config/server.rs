@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use nicgate_protocol::enrollment::base_url;
 use nicgate_protocol::{Hostname, Secret};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -19,6 +20,8 @@ pub struct Server {
     pub listen: Vec<SocketAddr>,
     /// Where plain HTTP is spoken.
     pub plain_listen: Vec<SocketAddr>,
+    /// Where clients reach the gateway: a base URL for the lines that enroll them.
+    pub public_url: Option<String>,
     /// Those of both that expect a PROXY protocol header, version 2, from a trusted proxy.
     pub proxy_protocol: Vec<SocketAddr>,
     /// Where everything durable is kept.
@@ -145,6 +148,7 @@ pub(super) fn read_server(mut section: Section<'_>) -> Server {
     let server = Server {
         listen,
         plain_listen,
+        public_url: section.take_parsed("public_url", base_url).map(|at| at.value),
         proxy_protocol: proxy_protocol.into_iter().map(|at| at.value).collect(),
         data_dir: reading.path(section.take_text("data_dir").map_or("/var/lib/nicgate", |at| at.value)),
         trusted_proxies: trusted_proxies.into_iter().map(|at| at.value).collect(),

@@ -124,9 +124,24 @@ fn what_counts_from_the_next_start_on_is_known() {
         ("master_key_file = \"master.key\"", Some("the master key")),
         ("reply_deadline = \"3s\"", None),
         ("rotation_grace = \"1h\"", None),
+        ("public_url = \"https://ddns.example.com\"", None),
     ] {
         let after = read(&GOOD.replacen("[server]\n", &format!("[server]\n{key}\n"), 1));
         assert_eq!(before.needs_restart(&after), what.into_iter().collect::<Vec<_>>(), "{key}");
+    }
+}
+
+#[test]
+fn a_public_url_is_one() {
+    for (url, hint) in [
+        ("https://ddns.example.com:8443/ddns", None),
+        ("ddns.example.com", Some("write the gateway as a URL, for instance \"https://ddns.example.com\"")),
+        ("http://ddns.example.com", Some("the scheme is \"https\" (\"http\" for loopback alone)")),
+        ("https://ddns.example.com/?a=b", Some("a gateway's URL has no user name, no query and no fragment")),
+    ] {
+        let said = said_with("[server]\n", &format!("[server]\npublic_url = \"{url}\"\n"));
+        let expected = hint.map(|hint| format!("gateway.toml:2:14: public_url is \"{url}\"; {hint}"));
+        assert_eq!(said, Vec::from_iter(expected), "{url}");
     }
 }
 

@@ -20,6 +20,18 @@ pub enum Order {
         allow_plain: bool,
         /// It may delete.
         allow_delete: bool,
+        /// Where clients reach the gateway, if not where the configuration says.
+        #[serde(default)]
+        gateway: Option<String>,
+    },
+    /// Makes a line that enrolls a client.
+    DeviceInvite {
+        /// Its id.
+        id: String,
+        /// Where clients reach the gateway, if not where the configuration says.
+        gateway: Option<String>,
+        /// For how many seconds; a day without.
+        seconds: Option<u64>,
     },
     /// Lists all devices.
     DeviceList,
@@ -32,6 +44,9 @@ pub enum Order {
     DeviceRotate {
         /// Its id.
         id: String,
+        /// Where clients reach the gateway, if not where the configuration says.
+        #[serde(default)]
+        gateway: Option<String>,
     },
     /// The secrets hold no more, from now on.
     DeviceRevoke {
@@ -86,6 +101,8 @@ pub enum Report {
         /// There are more.
         has_more: bool,
     },
+    /// A line that enrolls a client.
+    Invitation(InvitationReport),
     /// Done; a sentence for the operator.
     Done {
         /// The sentence.
@@ -113,12 +130,43 @@ pub struct DeviceReport {
     pub generation: u32,
     /// `file` or `command`.
     pub origin: String,
+    /// The line for `nicgate-client init`, when one was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enroll: Option<String>,
+    /// Until when the line may be used (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enroll_until: Option<String>,
+    /// Why no line was made, and what to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enroll_hint: Option<String>,
 }
 
 /// The secrets stay out of whatever prints a report while looking for a fault.
 impl std::fmt::Debug for DeviceReport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("DeviceReport").field("id", &self.id).field("hosts", &self.hosts).finish_non_exhaustive()
+    }
+}
+
+/// A line that enrolls a client, once.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct InvitationReport {
+    /// The device's id.
+    pub id: String,
+    /// The line for `nicgate-client init`.
+    pub enroll: String,
+    /// Until when it may be used (RFC 3339).
+    pub until: String,
+    /// Where the client will ask.
+    pub gateway: String,
+    /// It carries the certificate of a private authority.
+    pub carries_ca: bool,
+}
+
+/// The line holds a code.
+impl std::fmt::Debug for InvitationReport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("InvitationReport").field("id", &self.id).field("until", &self.until).finish_non_exhaustive()
     }
 }
 

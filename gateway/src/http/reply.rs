@@ -18,6 +18,7 @@ use http_body_util::Full;
 use nicgate_logic::Refusal;
 use nicgate_logic::answer::{Answer, Ending, Line};
 use nicgate_logic::device::Profile;
+use nicgate_logic::enrollment::Enrolled;
 use nicgate_protocol::ReturnCode;
 use serde::Serialize;
 
@@ -114,6 +115,46 @@ pub fn of_update(answer: &Answer, dress: Dress, retry_after: Duration) -> Reply 
     if is_broken { reply.closing() } else { reply }
 }
 
+#[derive(Serialize)]
+struct Granted<'a> {
+    device: &'a str,
+    key: &'a str,
+    hosts: &'a [String],
+}
+
+/// The reply to a client that enrolls: its device, the key, and what that may touch, as many names as fit. The
+/// opposite is told as to an update, by strict statuses and without a challenge: no password would help.
+#[must_use]
+pub fn of_enrolling(enrolled: &Result<Enrolled, Ending>, headers: &HeaderMap, retry_after: Duration) -> Reply {
+    let mut reply = match enrolled {
+        Ok(enrolled) => {
+            let hosts = enrolled.device.grants.patterns();
+            let mut room = LONGEST_BODY - 512;
+            let fits = |host: &&String| {
+                let left = room.checked_sub(host.len() + 3);
+                room = left.unwrap_or_default();
+                left.is_some()
+            };
+            let count = hosts.iter().take_while(fits).count();
+            let granted =
+                Granted { device: enrolled.device.id.as_str(), key: enrolled.key.text(), hosts: &hosts[..count] };
+            // Strings always have a form in JSON.
+            Reply::new(StatusCode::OK, "application/json", serde_json::to_vec(&granted).unwrap_or_default())
+        }
+        Err(ending) => {
+            let answer = Answer { lines: vec![Line::of_request(*ending)], device: None, profile: None };
+            let dress = Dress { profile: Profile::Strict, ..Dress::choose(headers) };
+            of_update(&answer, dress, retry_after)
+        }
+    };
+    reply.headers.remove(WWW_AUTHENTICATE);
+    if reply.headers.contains_key(ALLOW) {
+        reply.headers.insert(ALLOW, HeaderValue::from_static("POST"));
+    }
+    reply.headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    reply
+}
+
 /// Several hosts have one status: 200 as soon as one of them succeeded (207 where the status is all that is read
 /// and others failed), else that of the first line.
 fn status_of_all(lines: &[Line], profile: Profile) -> StatusCode {
@@ -139,9 +180,11 @@ fn status(ending: &Ending, profile: Profile) -> StatusCode {
         Ending::Good(_) | Ending::NoChg(_) => StatusCode::OK,
         Ending::ProviderRefused => pick(StatusCode::SERVICE_UNAVAILABLE, StatusCode::BAD_GATEWAY),
         Ending::Unconfirmed | Ending::Fault(_) => StatusCode::SERVICE_UNAVAILABLE,
-        Ending::Refused(Refusal::BadHttp) => StatusCode::BAD_REQUEST,
+        Ending::Refused(Refusal::BadForm | Refusal::BadHttp) => StatusCode::BAD_REQUEST,
         Ending::Refused(Refusal::BadMethod) => StatusCode::METHOD_NOT_ALLOWED,
-        Ending::Refused(Refusal::NoSuchPath) => StatusCode::NOT_FOUND,
+        Ending::Refused(Refusal::FormTooLong) => StatusCode::PAYLOAD_TOO_LARGE,
+        // Without TLS there is no such path.
+        Ending::Refused(Refusal::EnrollInClear | Refusal::NoSuchPath) => StatusCode::NOT_FOUND,
         // 429 ends inadyn for good: only those who read the status hear it.
         Ending::Refused(Refusal::TooFast) => pick(StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS),
         Ending::Refused(refusal) => match refusal.return_code() {
@@ -263,8 +306,11 @@ fn refused(status: StatusCode) -> Reply {
 
 #[cfg(test)]
 mod tests {
-    use nicgate_protocol::AddressSet;
+    use std::sync::Arc;
+
+    use nicgate_logic::device::{Allowances, Device, Generation, Grants, Origin};
     use nicgate_protocol::hostname::BadHostname;
+    use nicgate_protocol::{AddressSet, DeviceId, HostPattern, MasterKey};
 
     use super::*;
 
@@ -301,6 +347,56 @@ mod tests {
         std::str::from_utf8(&reply.body).unwrap()
     }
 
+    fn enrolled(patterns: impl IntoIterator<Item = String>) -> Result<Enrolled, Ending> {
+        let patterns = patterns.into_iter().map(|text| HostPattern::parse(&text).unwrap());
+        let device = Device {
+            id: DeviceId::parse("laptop").unwrap(),
+            grants: Arc::new(Grants::new(patterns)),
+            profile: Some(Profile::Classic),
+            allowances: Allowances::default(),
+            generation: Generation::default(),
+            origin: Origin::Command,
+        };
+        let key = MasterKey::new(&[0x42; 32]).key("fritzbox", 1);
+        Ok(Enrolled { device: Arc::new(device), key, is_again: false })
+    }
+
+    #[test]
+    fn a_client_that_enrolls_hears_its_key_and_nobody_keeps_it() {
+        let ask =
+            |enrolled: &Result<Enrolled, Ending>| of_enrolling(enrolled, &HeaderMap::new(), Duration::from_secs(30));
+        let granted = ask(&enrolled(["b.home.test".to_owned(), "*.lan.home.test".to_owned()]));
+        assert_eq!((granted.status, header(&granted, "content-type")), (StatusCode::OK, "application/json"));
+        assert_eq!(header(&granted, "cache-control"), "no-store");
+        assert_eq!(
+            body(&granted),
+            r#"{"device":"laptop","key":"TMXYMpMRxDQBdZRC6o8NNl9Ym-raN3GbmvvOE4e56dg","hosts":["*.lan.home.test","b.home.test"]}"#
+        );
+        for (ending, line, status) in [
+            (Ending::Refused(Refusal::BadCode), "badauth\n", 401),
+            (Ending::Refused(Refusal::UnknownDevice), "badauth\n", 401),
+            (Ending::Refused(Refusal::TooFast), "911\n", 429),
+            (Ending::Refused(Refusal::BadMethod), "badagent\n", 405),
+            (Ending::Refused(Refusal::BadForm), "badagent\n", 400),
+            (Ending::Fault("store"), "911\n", 503),
+        ] {
+            let refused = ask(&Err(ending));
+            assert_eq!((refused.status.as_u16(), body(&refused)), (status, line), "{ending:?}");
+            assert_eq!(header(&refused, "cache-control"), "no-store");
+            assert_eq!(header(&refused, "www-authenticate"), "");
+            assert_eq!(header(&refused, "allow"), if status == 405 { "POST" } else { "" });
+        }
+    }
+
+    #[test]
+    fn a_device_with_many_names_hears_as_many_as_fit() {
+        let names = (0..500).map(|at| format!("h{at:03}.a-rather-long-name.home.test"));
+        let reply = of_enrolling(&enrolled(names), &HeaderMap::new(), Duration::ZERO);
+        assert!(reply.body.len() <= LONGEST_BODY, "{}", reply.body.len());
+        let told: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
+        assert!(told["hosts"].as_array().unwrap().len() > 100 && told["key"].is_string());
+    }
+
     #[test]
     fn every_row_of_the_table_has_its_three_statuses() {
         let good = Ending::Good(addresses("192.0.2.1,2001:db8::1"));
@@ -313,6 +409,9 @@ mod tests {
             (no(Refusal::BadPassword), "badauth", [401, 401, 401]),
             (no(Refusal::BadSignature), "badauth", [401, 401, 401]),
             (no(Refusal::Replayed), "badauth", [401, 401, 401]),
+            (no(Refusal::BadCode), "badauth", [401, 401, 401]),
+            (no(Refusal::CodeExpired), "badauth", [401, 401, 401]),
+            (no(Refusal::CodeUsed), "badauth", [401, 401, 401]),
             (no(Refusal::NoCredentials), "badauth", [401, 401, 401]),
             (no(Refusal::NotGranted), "nohost", [200, 404, 404]),
             (no(Refusal::NoZone), "nohost", [200, 404, 404]),
@@ -328,6 +427,9 @@ mod tests {
             (Ending::Unconfirmed, "911", [503, 503, 503]),
             (Ending::Fault("store"), "911", [503, 503, 503]),
             (no(Refusal::BadHttp), "badagent", [400, 400, 400]),
+            (no(Refusal::BadForm), "badagent", [400, 400, 400]),
+            (no(Refusal::FormTooLong), "badagent", [413, 413, 413]),
+            (no(Refusal::EnrollInClear), "badagent", [404, 404, 404]),
             (no(Refusal::NoSuchPath), "badagent", [404, 404, 404]),
             (no(Refusal::BadMethod), "badagent", [405, 405, 405]),
         ] {

@@ -17,10 +17,10 @@ use rcgen::{
 };
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::{self, PemObject as _};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, TrustAnchor};
 use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert, ServerSessionMemoryCache};
 use rustls::sign::CertifiedKey;
-use rustls::{InconsistentKeys, ServerConfig};
+use rustls::{InconsistentKeys, RootCertStore, ServerConfig};
 use tokio::time::sleep;
 
 /// How often the files are looked at.
@@ -234,12 +234,69 @@ pub fn self_signed(dir: &Path, names: &[String]) -> Result<Pair, TlsError> {
     Ok(pair)
 }
 
+/// The self-signed certificate that a gateway keeps in its data folder; without names it is for `localhost`.
+///
+/// # Errors
+/// As [`self_signed`].
+pub fn own(data_dir: &Path, names: &[String]) -> Result<Pair, TlsError> {
+    let dir = data_dir.join("tls");
+    if names.is_empty() { self_signed(&dir, &["localhost".to_owned()]) } else { self_signed(&dir, names) }
+}
+
+/// The certificate that clients of this chain have to be told to trust: one in it that names itself as its issuer, and
+/// is no public authority's. A self-signed certificate is such a chain by itself.
+#[must_use]
+pub fn private_ca<'a>(chain: &'a [CertificateDer<'static>]) -> Option<&'a CertificateDer<'static>> {
+    let is_public = |certificate: &CertificateDer<'static>| {
+        let mut roots = RootCertStore::empty();
+        let is_read = roots.add(certificate.clone()).is_ok();
+        is_read
+            && roots.roots.iter().any(|anchor| {
+                let same = |known: &TrustAnchor<'_>| {
+                    known.subject == anchor.subject && known.subject_public_key_info == anchor.subject_public_key_info
+                };
+                webpki_roots::TLS_SERVER_ROOTS.iter().any(same)
+            })
+    };
+    chain.iter().rev().find(|certificate| is_self_issued(certificate) && !is_public(certificate))
+}
+
+/// Whether issuer and subject of a certificate are the same (RFC 5280 4.1).
+fn is_self_issued(certificate: &[u8]) -> bool {
+    let names = || {
+        let (certificate, _) = der_value(certificate)?;
+        let (mut rest, _) = der_value(certificate)?;
+        // Version, which may be missing, serial number, algorithm; then issuer, validity, subject.
+        if rest.first() == Some(&0xa0) {
+            (_, rest) = der_value(rest)?;
+        }
+        let mut fields = [&[][..]; 5];
+        for field in &mut fields {
+            (*field, rest) = der_value(rest)?;
+        }
+        Some((fields[2], fields[4]))
+    };
+    names().is_some_and(|(issuer, subject)| !issuer.is_empty() && issuer == subject)
+}
+
+/// The content of the first DER value of `bytes`, and what follows it (X.690 8.1).
+fn der_value(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (&short, mut rest) = bytes.get(1..)?.split_first()?;
+    let mut length = usize::from(short & 0x7f);
+    if short >= 0x80 {
+        let digits = rest.split_at_checked(length).filter(|_| length <= 3)?;
+        length = digits.0.iter().fold(0, |sum, digit| sum << 8 | usize::from(*digit));
+        rest = digits.1;
+    }
+    rest.split_at_checked(length)
+}
+
 /// A certificate authority for development, and a server certificate that it signed for `names`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DevelopmentCa {
     /// What clients are to trust. The authority's key is thrown away: it signs nothing else, ever.
     pub ca_file: PathBuf,
-    /// What the server shows.
+    /// What the server shows: its certificate, and that of the authority behind it.
     pub server: Pair,
 }
 
@@ -250,7 +307,8 @@ pub struct DevelopmentCa {
 pub fn development_ca(dir: &Path, names: &[String]) -> Result<DevelopmentCa, TlsError> {
     let ca_file = dir.join("ca.crt");
     let server = Pair { cert_file: dir.join("server.crt"), key_file: dir.join("server.key") };
-    if covers(&server, names) && ca_file.is_file() {
+    let has_both = || load(&server.cert_file, &server.key_file).is_ok_and(|it| private_ca(&it.cert).is_some());
+    if covers(&server, names) && ca_file.is_file() && has_both() {
         return Ok(DevelopmentCa { ca_file, server });
     }
     let ca_key = KeyPair::generate().map_err(TlsError::NotMade)?;
@@ -263,7 +321,7 @@ pub fn development_ca(dir: &Path, names: &[String]) -> Result<DevelopmentCa, Tls
     let issuer = Issuer::new(ca, ca_key);
     let key = KeyPair::generate().map_err(TlsError::NotMade)?;
     let certificate = server_params(names)?.signed_by(&key, &issuer).map_err(TlsError::NotMade)?;
-    keep(dir, &server, &certificate.pem(), &key)?;
+    keep(dir, &server, &(certificate.pem() + &ca_pem), &key)?;
     replace(&ca_file, ca_pem.as_bytes(), 0o644)?;
     Ok(DevelopmentCa { ca_file, server })
 }
@@ -398,6 +456,46 @@ mod tests {
         let ca = fs::read(&first.ca_file).unwrap();
         assert_eq!(development_ca(folder.path(), &names(&["localhost"])).unwrap(), first);
         assert_eq!(fs::read(&first.ca_file).unwrap(), ca);
+    }
+
+    /// ISRG Root X2.
+    const PUBLIC_ROOT: &str = "\
+-----BEGIN CERTIFICATE-----\n\
+MIICGzCCAaGgAwIBAgIQQdKd0XLq7qeAwSxs6S+HUjAKBggqhkjOPQQDAzBPMQsw\n\
+CQYDVQQGEwJVUzEpMCcGA1UEChMgSW50ZXJuZXQgU2VjdXJpdHkgUmVzZWFyY2gg\n\
+R3JvdXAxFTATBgNVBAMTDElTUkcgUm9vdCBYMjAeFw0yMDA5MDQwMDAwMDBaFw00\n\
+MDA5MTcxNjAwMDBaME8xCzAJBgNVBAYTAlVTMSkwJwYDVQQKEyBJbnRlcm5ldCBT\n\
+ZWN1cml0eSBSZXNlYXJjaCBHcm91cDEVMBMGA1UEAxMMSVNSRyBSb290IFgyMHYw\n\
+EAYHKoZIzj0CAQYFK4EEACIDYgAEzZvVn4CDCuwJSvMWSj5cz3es3mcFDR0HttwW\n\
++1qLFNvicWDEukWVEYmO6gbf9yoWHKS5xcUy4APgHoIYOIvXRdgKam7mAHf7AlF9\n\
+ItgKbppbd9/w+kHsOdx1ymgHDB/qo0IwQDAOBgNVHQ8BAf8EBAMCAQYwDwYDVR0T\n\
+AQH/BAUwAwEB/zAdBgNVHQ4EFgQUfEKWrt5LSDv6kviejM9ti6lyN5UwCgYIKoZI\n\
+zj0EAwMDaAAwZQIwe3lORlCEwkSHRhtFcP9Ymd70/aTSVaYgLXTWNLxBo1BfASdW\n\
+tL4ndQavEi51mI38AjEAi/V3bNTIZargCyzuFJ0nN6T5U6VR5CmD1/iQMVtCnwr1\n\
+/q4AaOeMSQ+2b1tbFfLn\n\
+-----END CERTIFICATE-----";
+
+    #[test]
+    fn a_private_authority_is_found_in_its_chain() {
+        let folder = Folder::new();
+        let chain = |file: &Path| -> Vec<CertificateDer<'static>> {
+            CertificateDer::pem_file_iter(file).unwrap().collect::<Result<_, _>>().unwrap()
+        };
+        let development = development_ca(folder.path(), &names(&["home.test"])).unwrap();
+        let served = chain(&development.server.cert_file);
+        assert_eq!(private_ca(&served), Some(&chain(&development.ca_file)[0]));
+        assert_eq!(private_ca(&served[..1]), None);
+        let own = chain(&own(folder.path(), &[]).unwrap().cert_file);
+        assert_eq!(private_ca(&own), Some(&own[0]));
+        // A public authority needs no word about it, also where somebody serves its own certificate.
+        let public_file = folder.path().join("public.pem");
+        fs::write(&public_file, PUBLIC_ROOT).unwrap();
+        let public = chain(&public_file);
+        assert!(is_self_issued(&public[0]));
+        assert_eq!(private_ca(&[served[0].clone(), public[0].clone()]), None);
+        for garbage in [&[][..], &[0x30], &[0x30, 0x84, 1, 1, 1, 1], &[0x30, 2, 0x30, 0], &[0xff; 40], &[0x30; 40]] {
+            assert_eq!(private_ca(&[CertificateDer::from(garbage.to_vec())]), None);
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -19,6 +19,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use nicgate_logic::device::{Allowances, Generation, Profile};
+use nicgate_logic::enrollment::Invite;
 use nicgate_logic::state::{Applied, HostState, SignatureId};
 use nicgate_protocol::{AddressSet, DeviceId, HostPattern, Hostname, Timestamp};
 use tokio::sync::{Mutex as TurnMutex, OwnedMutexGuard};
@@ -103,6 +104,8 @@ pub struct StoredDevice {
     pub registration: Option<Registration>,
     /// Its credential was revoked.
     pub is_revoked: bool,
+    /// The invitation that was made last, if it still stands for something.
+    pub invite: Option<Invite>,
 }
 
 /// A device that was added by command.
@@ -255,6 +258,12 @@ impl Store {
     #[must_use]
     pub fn remembers_since(&self) -> Timestamp {
         lock(&self.nonces).remembers_since()
+    }
+
+    /// What is kept of one device; `None` when no command ever touched it.
+    #[must_use]
+    pub fn device(&self, id: &DeviceId) -> Option<StoredDevice> {
+        self.memory.device(id)
     }
 
     /// All devices that commands touched, sorted by id.

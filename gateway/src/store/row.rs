@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use nicgate_logic::Now;
 use nicgate_logic::device::{Allowances, Generation, Profile};
+use nicgate_logic::enrollment::{FirstUse, Invite};
 use nicgate_logic::state::{Applied, Feeds, Hold, HostState, Presence, Report};
 use nicgate_protocol::{AddressSet, DeviceId, HostPattern, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -15,10 +16,12 @@ use serde::{Deserialize, Serialize};
 use super::nonces::Mark;
 use super::{Registration, StoredDevice};
 
-/// The version of the rows that this program writes.
-const VERSION: u8 = 1;
+/// The version of the marks that this program writes.
+const MARK_VERSION: u8 = 1;
 /// The same for hosts. Version 1 ended before [`HostTail`].
 const HOST_VERSION: u8 = 2;
+/// The same for devices. Version 1 ended before [`DeviceTail`].
+const DEVICE_VERSION: u8 = 2;
 
 /// Why a row cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,6 +104,25 @@ struct DeviceRow<'a> {
     #[serde(borrow)]
     registration: Option<RegistrationRow<'a>>,
     is_revoked: bool,
+}
+
+/// What came with version 2; follows the rest of the row.
+#[derive(Default, Serialize, Deserialize)]
+struct DeviceTail {
+    invite: Option<InviteRow>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct InviteRow {
+    digest: [u8; 32],
+    until: u64,
+    used: Option<FirstUseRow>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct FirstUseRow {
+    at: u64,
+    source: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -274,35 +296,45 @@ fn to_feeds(row: FeedsRow<'_>, names: &mut DeviceNames) -> Result<Feeds, BadRow>
 
 /// A device as it goes to disk; its id is the key.
 pub(super) fn from_device(device: &StoredDevice) -> Vec<u8> {
-    encode(
-        VERSION,
-        &DeviceRow {
-            generation: device.generation.number,
-            previous_until: device.generation.previous_until.map(|until| until.0),
-            registration: device.registration.as_ref().map(|registration| RegistrationRow {
-                patterns: registration.patterns.iter().map(|pattern| pattern.as_hostname().as_str()).collect(),
-                profile: registration.profile.map(|profile| match profile {
-                    Profile::Classic => ProfileRow::Classic,
-                    Profile::Strict => ProfileRow::Strict,
-                }),
-                query_credentials: registration.allowances.query_credentials,
-                plain: registration.allowances.plain,
-                delete: registration.allowances.delete,
+    let row = DeviceRow {
+        generation: device.generation.number,
+        previous_until: device.generation.previous_until.map(|until| until.0),
+        registration: device.registration.as_ref().map(|registration| RegistrationRow {
+            patterns: registration.patterns.iter().map(|pattern| pattern.as_hostname().as_str()).collect(),
+            profile: registration.profile.map(|profile| match profile {
+                Profile::Classic => ProfileRow::Classic,
+                Profile::Strict => ProfileRow::Strict,
             }),
-            is_revoked: device.is_revoked,
-        },
-    )
+            query_credentials: registration.allowances.query_credentials,
+            plain: registration.allowances.plain,
+            delete: registration.allowances.delete,
+        }),
+        is_revoked: device.is_revoked,
+    };
+    let invite = device.invite.as_ref().map(|invite| InviteRow {
+        digest: invite.digest,
+        until: invite.until.0,
+        used: invite.used.map(|used| FirstUseRow { at: used.at.0, source: used.source }),
+    });
+    encode(DEVICE_VERSION, &(row, DeviceTail { invite }))
 }
 
 /// A device as it came from disk.
 pub(super) fn to_device(id: &str, bytes: &[u8]) -> Result<StoredDevice, BadRow> {
-    version_of(bytes, VERSION)?;
-    let row: DeviceRow<'_> = decode(bytes)?;
+    let (row, tail): (DeviceRow<'_>, DeviceTail) = match version_of(bytes, DEVICE_VERSION)? {
+        1 => (decode(bytes)?, DeviceTail::default()),
+        _ => decode(bytes)?,
+    };
     Ok(StoredDevice {
         id: DeviceId::parse(id).map_err(BadRow::Unreadable)?,
         generation: Generation { number: row.generation, previous_until: row.previous_until.map(Timestamp) },
         registration: row.registration.map(to_registration).transpose()?,
         is_revoked: row.is_revoked,
+        invite: tail.invite.map(|invite| Invite {
+            digest: invite.digest,
+            until: Timestamp(invite.until),
+            used: invite.used.map(|used| FirstUse { at: Timestamp(used.at), source: used.source }),
+        }),
     })
 }
 
@@ -320,12 +352,12 @@ fn to_registration(row: RegistrationRow<'_>) -> Result<Registration, BadRow> {
 
 /// The mark of a nonce that was used ahead of our clock, as it goes to disk; time and nonce are the key.
 pub(super) fn from_mark(mark: Mark) -> Vec<u8> {
-    encode(VERSION, &mark)
+    encode(MARK_VERSION, &mark)
 }
 
 /// The same, as it came from disk.
 pub(super) fn to_mark(bytes: &[u8]) -> Result<Mark, BadRow> {
-    version_of(bytes, VERSION)?;
+    version_of(bytes, MARK_VERSION)?;
     decode(bytes)
 }
 
@@ -408,6 +440,11 @@ mod tests {
                 allowances: Allowances { query_credentials: false, plain: true, delete: true },
             }),
             is_revoked: false,
+            invite: Some(Invite {
+                digest: *b"0123456789abcdef0123456789abcdef",
+                until: Timestamp(10),
+                used: Some(FirstUse { at: Timestamp(11), source: 12 }),
+            }),
         }
     }
 
@@ -416,7 +453,7 @@ mod tests {
         for state in [HostState::default(), full_host()] {
             assert_eq!(to_host(&from_host(&state), &mut DeviceNames::default()), Ok(state));
         }
-        let revoked = StoredDevice { registration: None, is_revoked: true, ..full_device() };
+        let revoked = StoredDevice { registration: None, is_revoked: true, invite: None, ..full_device() };
         for device in [full_device(), revoked] {
             assert_eq!(to_device(device.id.as_str(), &from_device(&device)), Ok(device));
         }
@@ -431,13 +468,18 @@ mod tests {
         }
         let longer = [whole.as_slice(), &[0]].concat();
         assert!(to_host(&longer, &mut DeviceNames::default()).is_err());
+        let whole = from_device(&full_device());
+        for end in 0..whole.len() {
+            assert!(to_device("laptop", &whole[..end]).is_err(), "{end}");
+        }
+        assert!(to_device("laptop", &[whole.as_slice(), &[0]].concat()).is_err());
     }
 
     #[test]
     fn a_newer_version_is_told_apart_from_damage() {
         let mut bytes = from_device(&full_device());
-        bytes[0] = VERSION + 1;
-        assert_eq!(to_device("laptop", &bytes), Err(BadRow::Newer(VERSION + 1)));
+        bytes[0] = DEVICE_VERSION + 1;
+        assert_eq!(to_device("laptop", &bytes), Err(BadRow::Newer(DEVICE_VERSION + 1)));
         bytes[0] = 0;
         assert!(matches!(to_device("laptop", &bytes), Err(BadRow::Unreadable(_))));
     }
@@ -488,5 +530,24 @@ mod tests {
         let mut bytes = [first_version(), tail.concat()].concat();
         bytes[0] = 2;
         assert_eq!(from_host(&full_host()), bytes);
+    }
+
+    /// What version 1 wrote of [`full_device`], which knew of no invitations.
+    fn first_version_of_a_device() -> Vec<u8> {
+        [&[1, 3, 1, 9, 1, 1, 15][..], b"*.lan.home.test", &[1, 1, 0, 1, 1, 0]].concat()
+    }
+
+    #[test]
+    fn the_first_version_of_a_device_stays_readable() {
+        let known_then = StoredDevice { invite: None, ..full_device() };
+        assert_eq!(to_device("laptop", &first_version_of_a_device()), Ok(known_then));
+    }
+
+    #[test]
+    fn the_second_version_of_a_device_never_changes() {
+        let tail = [&[1][..], b"0123456789abcdef0123456789abcdef", &[10, 1, 11, 12]].concat();
+        let mut bytes = [first_version_of_a_device(), tail].concat();
+        bytes[0] = 2;
+        assert_eq!(from_device(&full_device()), bytes);
     }
 }

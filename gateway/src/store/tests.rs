@@ -69,6 +69,7 @@ fn device(id: &str) -> StoredDevice {
             allowances: Allowances { delete: true, ..Allowances::default() },
         }),
         is_revoked: false,
+        invite: Some(Invite { digest: [3; 32], until: NOW, used: None }),
     }
 }
 
@@ -109,6 +110,37 @@ async fn what_was_recorded_is_there_after_a_restart() {
     assert_eq!(store.key_fingerprint(), Some([7; 16]));
     let names: Vec<String> = store.hosts_after(None, 9).into_iter().map(|(name, _)| name.to_string()).collect();
     assert_eq!(names, ["a.home.test", "b.home.test"]);
+}
+
+/// What gateways wrote before there were invitations.
+#[tokio::test]
+async fn a_store_of_before_invitations_opens() {
+    let folder = Folder::new("before-invitations");
+    folder.open().close().unwrap();
+    let row = [&[1, 2, 0, 1, 1, 11][..], b"a.home.test", &[0, 0, 0, 0, 0]].concat();
+    let database = Database::open(folder.file()).unwrap();
+    let transaction = database.begin_write().unwrap();
+    let devices = TableDefinition::<&str, &[u8]>::new("devices");
+    transaction.open_table(devices).unwrap().insert("laptop", row.as_slice()).unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+
+    let store = folder.open();
+    let old = StoredDevice {
+        id: DeviceId::parse("laptop").unwrap(),
+        generation: Generation { number: 2, previous_until: None },
+        registration: Some(Registration {
+            patterns: vec![HostPattern::parse("a.home.test").unwrap()],
+            ..Registration::default()
+        }),
+        is_revoked: false,
+        invite: None,
+    };
+    assert_eq!(store.device(&old.id).as_ref(), Some(&old));
+    let invited = StoredDevice { invite: Some(Invite { digest: [3; 32], until: NOW, used: None }), ..old };
+    store.put_device(invited.clone()).await.unwrap();
+    drop(store);
+    assert_eq!(folder.open().device(&invited.id), Some(invited));
 }
 
 #[tokio::test]
