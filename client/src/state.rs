@@ -71,6 +71,12 @@ impl Remembered {
         self.heard.clear();
     }
 
+    /// Which gateway is meant.
+    #[must_use]
+    pub fn gateway(&self) -> &str {
+        &self.gateway
+    }
+
     /// The addresses last acknowledged.
     #[must_use]
     pub fn acknowledged(&self) -> AddressSet {

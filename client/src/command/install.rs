@@ -9,12 +9,13 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 use std::str::FromStr;
 use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
+use crate::entropy;
 use crate::platform;
 use crate::settings::{self, Mistakes};
 use crate::task::fitness::{self, Facts, KeyPlace};
@@ -118,24 +119,15 @@ pub struct ThisMachine;
 
 impl Machine for ThisMachine {
     fn run(&self, program: &Path, words: &[OsString]) -> io::Result<Output> {
-        Command::new(program).args(words).stdin(Stdio::null()).output()
+        platform::run_hidden(program, words)
     }
 
     fn is_elevated(&self) -> bool {
-        let said = |program: &str, words: &[&str]| {
-            let output = Command::new(program).args(words).stdin(Stdio::null()).output().ok()?;
-            output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
-        };
-        match Scheduler::of(std::env::consts::OS) {
-            // The high and the system's integrity level, by identifier: names are translated.
-            Scheduler::TaskScheduler => said("whoami.exe", &["/groups"])
-                .is_some_and(|groups| groups.contains("S-1-16-12288") || groups.contains("S-1-16-16384")),
-            Scheduler::Launchd | Scheduler::Systemd => said("id", &["-u"]).as_deref() == Some("0"),
-        }
+        platform::is_elevated()
     }
 
-    fn run_elevated(&self, _words: &[OsString]) -> io::Result<u32> {
-        Err(io::ErrorKind::Unsupported.into())
+    fn run_elevated(&self, words: &[OsString]) -> io::Result<u32> {
+        platform::run_elevated(words)
     }
 }
 
@@ -397,7 +389,7 @@ pub(super) fn ask(place: &Place, job: Job, around: &Surroundings<'_>) -> Answer 
     match place.answer(job, &said) {
         // A Task Scheduler that only pretends (Wine's) says yes to everything. The file of a task tells.
         Answer::There(None) if place.keeps(job).is_some_and(|file| is_missing(&file)) => Answer::Missing,
-        answer => answer,
+        answer @ (Answer::Denied | Answer::Missing | Answer::Unclear(_) | Answer::There(_)) => answer,
     }
 }
 
@@ -460,7 +452,8 @@ struct Enclosed(PathBuf);
 
 impl Enclosed {
     fn write(text: &str) -> io::Result<Self> {
-        let name = crate::entropy::nonce().map_err(io::Error::other)?;
+        let dice = entropy::throw().ok_or_else(|| io::Error::other("the system gives no random bytes"))?;
+        let name = entropy::nonce(dice);
         let path = std::env::temp_dir().join(format!("nicgate-{name}.xml"));
         let mut file = fs::File::create_new(&path)?;
         let enclosed = Self(path);

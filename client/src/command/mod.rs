@@ -5,14 +5,16 @@
 
 pub mod arguments;
 pub mod detect;
+pub mod init;
 pub mod install;
 pub mod run;
 pub mod scheduled;
+mod scheduling;
 pub mod status;
 pub mod update;
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nicgate_protocol::Timestamp;
@@ -36,9 +38,13 @@ pub async fn run(order: Order) -> u8 {
             print(text);
             Ok(0)
         }
-        Verb::Update(when, is_scheduled) => run_update(&order, &speaker, when, is_scheduled).await,
-        Verb::Detect(is_all) => run_detect(&order, &speaker, is_all).await,
-        Verb::Run => match located(&order) {
+        Verb::Update(when, is_scheduled) => run_update(order.config, &speaker, when, is_scheduled).await,
+        Verb::Detect(is_all) => run_detect(order.config, &speaker, is_all).await,
+        Verb::Init(_) | Verb::Doctor => return speaker.complain(&Trouble::NoDice),
+        Verb::Install(wanted) => return scheduling::install(order.config, wanted, &speaker),
+        Verb::Uninstall(wanted) => return scheduling::uninstall(order.config, wanted, &speaker),
+        Verb::Status(scope) => return scheduling::status(order.config, scope, &speaker),
+        Verb::Run => match located(order.config.as_deref()) {
             Ok((path, loaded)) => {
                 speaker.warn_all(&loaded.warnings);
                 run::run(&path, loaded, &speaker).await
@@ -54,17 +60,22 @@ pub(crate) fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-fn located(order: &Order) -> Result<(PathBuf, settings::Loaded), Trouble> {
-    let path = match &order.config {
-        Some(path) => path.clone(),
+fn located(config: Option<&Path>) -> Result<(PathBuf, settings::Loaded), Trouble> {
+    let path = match config {
+        Some(path) => path.to_owned(),
         None => settings::locate(&environment)?,
     };
     let loaded = settings::load(&path, &environment)?;
     Ok((path, loaded))
 }
 
-async fn run_update(order: &Order, speaker: &Speaker, when: update::When, is_scheduled: bool) -> Result<u8, Trouble> {
-    let (_, settings::Loaded { settings, warnings }) = located(order)?;
+async fn run_update(
+    config: Option<PathBuf>,
+    speaker: &Speaker,
+    when: update::When,
+    is_scheduled: bool,
+) -> Result<u8, Trouble> {
+    let (_, settings::Loaded { settings, warnings }) = located(config.as_deref())?;
     speaker.warn_all(&warnings);
     let outside = Outside::of_system();
     let (role, name) = if is_scheduled { (Role::Scheduled, "scheduled") } else { (Role::Person, "person") };
@@ -78,11 +89,11 @@ async fn run_update(order: &Order, speaker: &Speaker, when: update::When, is_sch
     Ok(speaker.report(&ended?))
 }
 
-async fn run_detect(order: &Order, speaker: &Speaker, is_all: bool) -> Result<u8, Trouble> {
-    let (_, loaded) = located(order)?;
+async fn run_detect(config: Option<PathBuf>, speaker: &Speaker, is_all: bool) -> Result<u8, Trouble> {
+    let (_, loaded) = located(config.as_deref())?;
     speaker.warn_all(&loaded.warnings);
     let view = detect::look(&loaded.settings, is_all, Outside::of_system()).await?;
-    print(&if order.is_json { view.json().to_string() } else { view.to_string() });
+    print(&if speaker.is_json { view.json().to_string() } else { view.to_string() });
     Ok(if view.is_empty() { 3 } else { 0 })
 }
 

@@ -4,13 +4,14 @@
 
 use std::fmt;
 
-use nicgate_protocol::{AddressSet, Timestamp};
+use nicgate_protocol::{AddressSet, Hostname, Timestamp};
 use serde_json::{Value, json};
 
 use crate::command::install::{Surroundings, ask, standing};
+use crate::lease::Resident;
 use crate::schedule::Span;
 use crate::settings::Settings;
-use crate::state::State;
+use crate::state::{Remembered, State};
 use crate::task::place::{Place, Scope};
 use crate::task::{Answer, Ended, Job, Told, Unfit};
 
@@ -43,20 +44,45 @@ impl StateView {
     /// What is remembered about every host of the settings.
     #[must_use]
     pub fn of(state: &State, settings: &Settings, now: Timestamp) -> Self {
-        let line = |hostname| {
-            let entry = state.of(hostname);
-            let is_fine = entry.is_some_and(|entry| entry.is_acknowledged());
-            let says = match entry.map(|entry| (entry.acknowledged(), entry.acknowledged_at())) {
-                None | Some((AddressSet::EMPTY, _)) => format!("{} has not been told yet", settings.gateway),
-                Some((addresses, at)) => {
-                    let age = Span(now.since(at));
-                    let since = if is_fine { "" } else { "; the newest update is not acknowledged" };
-                    format!("{addresses} at {}, acknowledged {age} ago ({at}){since}", settings.gateway)
-                }
-            };
-            StateLine { about: hostname.to_string(), says, is_fine }
+        let mut lines: Vec<StateLine> = settings.hosts.iter().map(|host| Self::of_host(state, host, now)).collect();
+        for silence in state.silent() {
+            let for_long = Span(now.since(Timestamp::from_seconds(silence.since)));
+            lines.push(StateLine {
+                about: silence.gateway.clone(),
+                says: format!("silent for {for_long}, {} tries", silence.failures),
+                is_fine: settings.gateways.len() > 1,
+            });
+        }
+        if let Some(uplink) = state.uplinks().current() {
+            lines.push(StateLine { about: "uplink".to_owned(), says: format!("{uplink} is in use"), is_fine: true });
+        }
+        let (says, is_fine) = match state.resident(now) {
+            Resident::AtWork(age) => (format!("at work, looked {} ago", Span(age)), true),
+            Resident::Failing => ("at work, but its updates fail".to_owned(), false),
+            Resident::Silent(age) => (format!("stuck or dead: it has not come round for {}", Span(age)), false),
+            Resident::None => ("not running".to_owned(), true),
         };
-        Self { lines: settings.hosts.iter().map(line).collect() }
+        lines.push(StateLine { about: "resident client".to_owned(), says, is_fine });
+        if let Some(last) = state.last() {
+            let age = Span(now.since(Timestamp::from_seconds(last.at)));
+            let says = format!("{age} ago, exit code {}: {}", last.exit_code, last.message.replace('\n', " "));
+            lines.push(StateLine { about: "last update".to_owned(), says, is_fine: last.exit_code == 0 });
+        }
+        Self { lines }
+    }
+
+    fn of_host(state: &State, hostname: &Hostname, now: Timestamp) -> StateLine {
+        let entry = state.newest(hostname);
+        let is_fine = entry.is_some_and(Remembered::is_acknowledged);
+        let says = match entry.map(|entry| (entry, entry.acknowledged(), entry.acknowledged_at())) {
+            None | Some((_, AddressSet::EMPTY, _)) => "no gateway has acknowledged it yet".to_owned(),
+            Some((entry, addresses, at)) => {
+                let age = Span(now.since(at));
+                let since = if is_fine { "" } else { "; the newest update is not acknowledged" };
+                format!("{addresses} at {}, acknowledged {age} ago ({at}){since}", entry.gateway())
+            }
+        };
+        StateLine { about: hostname.to_string(), says, is_fine }
     }
 }
 

@@ -1,0 +1,102 @@
+//! `install`, `uninstall` and `status` as the command line asks for them: finds what surrounds them and prints how
+//! they end.
+
+use std::fmt::Display;
+use std::path::PathBuf;
+
+use super::arguments::{Installing, Removing};
+use super::install::{Failure, uninstall as do_uninstall};
+use super::install::{InstallOrder, Surroundings, ThisMachine, UninstallOrder, install as do_install};
+use super::status::{self, StateView};
+use super::{Speaker, environment, located, print};
+use crate::clock;
+use crate::platform::{self, events};
+use crate::settings;
+use crate::state::State;
+use crate::task::Scheduler;
+use crate::task::place::Scope;
+
+/// Calls `act` with what surrounds a command here.
+fn with_surroundings<T>(speaker: &Speaker, act: impl FnOnce(&Surroundings<'_>) -> T) -> Result<T, u8> {
+    let exe = std::env::current_exe()
+        .map_err(|fault| fail(&format!("the system does not say where this program is: {fault}"), 1))?;
+    let say = |text: &str| speaker.say(text);
+    let scheduler = Scheduler::of(std::env::consts::OS);
+    Ok(act(&Surroundings { scheduler, exe, environment: &environment, machine: &ThisMachine, say: &say }))
+}
+
+fn fail(what: &dyn Display, code: u8) -> u8 {
+    eprintln!("nicgate-client: {what}");
+    code
+}
+
+fn ended(result: Result<Result<(), Failure>, u8>) -> u8 {
+    match result {
+        Ok(Ok(())) => 0,
+        Ok(Err(failure)) => fail(&failure, failure.exit_code()),
+        Err(code) => code,
+    }
+}
+
+/// The configuration that was named, or the one that is found.
+fn config(named: Option<PathBuf>, root: Option<&PathBuf>) -> Result<PathBuf, u8> {
+    match (named, root) {
+        (Some(path), _) => Ok(path),
+        (None, Some(_)) => Ok(platform::system_folder().join("client.toml")),
+        (None, None) => settings::locate(&environment).map_err(|mistakes| fail(&mistakes, 2)),
+    }
+}
+
+pub(super) fn install(named: Option<PathBuf>, wanted: Installing, speaker: &Speaker) -> u8 {
+    let config = match config(named, wanted.root.as_ref()) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    let Installing { every, who, resident, scope, root, is_dry } = wanted;
+    let order = InstallOrder { config, every, who, resident, scope, root, is_dry };
+    let code = ended(with_surroundings(speaker, |around| do_install(&order, around)));
+    if code == 0
+        && !is_dry
+        && platform::is_elevated()
+        && let Err(fault) = events::register()
+    {
+        speaker.warn(&format!("the event log does not know this program by name: {fault}"));
+    }
+    code
+}
+
+pub(super) fn uninstall(named: Option<PathBuf>, wanted: Removing, speaker: &Speaker) -> u8 {
+    let Removing { scope, root, is_purge, is_dry } = wanted;
+    let config = config(named, root.as_ref()).ok();
+    let order = UninstallOrder { config, scope, root, is_purge, is_dry };
+    let code = ended(with_surroundings(speaker, |around| do_uninstall(&order, around)));
+    if !is_dry
+        && platform::is_elevated()
+        && let Err(fault) = events::unregister()
+    {
+        speaker.warn(&format!("the event log still knows this program by name: {fault}"));
+    }
+    code
+}
+
+pub(super) fn status(named: Option<PathBuf>, scope: Scope, speaker: &Speaker) -> u8 {
+    // What is scheduled can be told also where the configuration is gone.
+    let state = match located(named.as_deref()) {
+        Ok((_, loaded)) => StateView::of(&State::peek(&loaded.settings), &loaded.settings, clock::now()),
+        Err(trouble) => {
+            speaker.warn(&trouble.to_string());
+            StateView::default()
+        }
+    };
+    let looked = with_surroundings(speaker, |around| {
+        status::place(scope, around).map(|place| status::look(&place, state, around))
+    });
+    match looked {
+        Ok(Ok(status)) => {
+            print(&if speaker.is_json { status.json().to_string() } else { status.to_string() });
+            status.exit_code()
+        }
+        Ok(Err(unfit)) => fail(&unfit, 2),
+        Err(code) => code,
+    }
+}
