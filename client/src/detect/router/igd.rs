@@ -203,24 +203,21 @@ async fn listen(socket: &UdpSocket, search: Search, found: &mut Vec<Place>) -> i
 
 /// The place that an answer to a search names, if it is on the device that answered and that is in a home's network.
 fn location(answer: &[u8], peer: IpAddr, takes_any_address: bool) -> Option<Place> {
-    let text = std::str::from_utf8(answer).ok()?;
-    let mut lines = text.lines();
-    let is_answer = lines
-        .next()?
-        .strip_prefix("HTTP/1.")
-        .is_some_and(|rest| rest.get(1..).is_some_and(|rest| rest.starts_with(" 200")));
-    let header = |name: &str| {
-        let value = |line: &'_ str| {
-            line.split_once(':')
-                .filter(|(key, _)| key.trim().eq_ignore_ascii_case(name))
-                .map(|(_, value)| value.trim().to_owned())
-        };
-        text.lines().find_map(value)
-    };
-    let is_wanted = header("ST").is_some_and(|target| TARGETS.contains(&&*target));
-    let place = Place::parse(&header("LOCATION")?)?;
+    // Some devices put letters of their own into what they call themselves.
+    let text = String::from_utf8_lossy(answer);
+    let status = text.lines().next()?.strip_prefix("HTTP/1.")?.split(' ').nth(1)?;
+    let place = Place::parse(header(&text, "LOCATION")?)?;
+    let is_wanted = status == "200" && TARGETS.contains(&header(&text, "ST")?);
     let is_home = is_of_a_home(place.host) || takes_any_address;
-    (is_answer && is_wanted && is_home && IpAddr::V4(place.host) == peer).then_some(place)
+    (is_wanted && is_home && IpAddr::V4(place.host) == peer).then_some(place)
+}
+
+/// The value of the first header of a name.
+fn header<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| {
+        let (key, value) = line.split_once(':')?;
+        key.trim().eq_ignore_ascii_case(name).then(|| value.trim())
+    })
 }
 
 /// Private, link-local or behind a carrier's NAT: where a router's inner side is.
@@ -435,7 +432,11 @@ mod tests {
             assert_eq!(location(FOUND.replace(from, to).as_bytes(), home, false), None, "{to}");
         }
         assert_eq!(location(FOUND.as_bytes(), "10.0.0.2".parse().unwrap(), false), None, "somebody else answered");
-        assert_eq!(location(b"HTTP/1.1 200 OK\r\n\xff", home, false), None);
+        for garbage in
+            [&b""[..], b"HTTP/1.", b"HTTP/1.1", b"HTTP/1.1 200", b"\xff\xff", b"HTTP/1.1 200 OK\r\nLOCATION:\r\n"]
+        {
+            assert_eq!(location(garbage, home, false), None, "{garbage:?}");
+        }
     }
 
     #[test]
