@@ -140,10 +140,7 @@ impl Caller {
         } else {
             Box::new(stream)
         };
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(HttpFault::Broken)?;
-        // What ends the connection is told to whoever waits for the answer.
-        tokio::spawn(async move { drop(connection.await) });
-        Ok(Line { sender, patience: self.patience, local })
+        Line::over(stream, self.patience, local).await
     }
 
     /// Connects to the first address that answers, in the resolver's order: the next one starts when the one before
@@ -177,6 +174,26 @@ impl Caller {
 }
 
 impl Line {
+    /// Connects without TLS to one address: for devices of the own network, which have no certificates.
+    ///
+    /// # Errors
+    /// When no connection comes about.
+    pub async fn plain(way: &Way, peer: SocketAddr, patience: Duration) -> Result<Self, HttpFault> {
+        let dialled = timeout(patience, way.connect(peer)).await.map_err(|_| HttpFault::ConnectTimeout(patience))?;
+        let stream = dialled.map_err(|fault| HttpFault::Connect(vec![(peer, fault)]))?;
+        let local = stream.local_addr().ok().map(|address| address.ip());
+        Self::over(Box::new(stream), patience, local).await
+    }
+
+    async fn over(stream: Box<dyn Stream>, patience: Duration, local: Option<IpAddr>) -> Result<Self, HttpFault> {
+        // Some routers know headers by the capitals of the RFC alone.
+        let speaking = http1::Builder::new().title_case_headers(true).handshake(TokioIo::new(stream));
+        let (sender, connection) = speaking.await.map_err(HttpFault::Broken)?;
+        // What ends the connection is told to whoever waits for the answer.
+        tokio::spawn(async move { drop(connection.await) });
+        Ok(Self { sender, patience, local })
+    }
+
     /// The address of ours from which it goes out.
     #[must_use]
     pub fn local(&self) -> Option<IpAddr> {

@@ -53,17 +53,16 @@ impl Line {
         read: impl Fn(&[u8]) -> Option<T> + Sync,
     ) -> Result<T, AskFault> {
         let mut answer = None;
-        while answer.is_none() {
-            self.insist(question, rhythm, &mut |bytes| {
-                answer = read(bytes);
-                answer.is_some()
-            })
-            .await
-            .map_err(|fault| AskFault::Network(self.server, fault))?;
-        }
+        let is_answer = &mut |bytes: &[u8]| {
+            answer = read(bytes);
+            answer.is_some()
+        };
+        let heard = self.insist(question, rhythm, is_answer).await;
+        heard.map_err(|fault| AskFault::Network(self.server, fault))?;
         answer.ok_or(AskFault::NoAnswer)
     }
 
+    /// Ends once `is_answer` says so. Not generic: compiled once for all who ask.
     async fn insist(
         &self,
         question: &[u8],

@@ -12,19 +12,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
-use http::{Method, Request, Uri};
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use http::{HeaderMap, Method, Uri};
 use nicgate_protocol::Family;
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
 use super::xml::{self, Event};
+use crate::http::{HttpFault, Line, Question};
 use crate::way::Way;
 
-/// The most of a description or an answer that is read.
-const LONGEST: usize = 256 * 1024;
 /// How often the search is sent, and how long each one is listened for: packets to many are lost more easily.
 const ROUNDS: u32 = 3;
 const ROUND: Duration = Duration::from_millis(1200);
@@ -72,7 +68,7 @@ pub async fn address(way: &Way, search: Search, patience: Duration) -> Result<Ip
 async fn address_at_leisure(way: &Way, search: Search) -> Result<Ipv4Addr, IgdFault> {
     let description = find(way, search).await?;
     let page = ask(way, &description, None).await?;
-    let services = services(&page.body, &description);
+    let services = services(&page.text, &description);
     let mut outcome = Err(IgdFault::NoService(description.authority()));
     for service in services {
         match external_address(way, &service).await {
@@ -203,24 +199,21 @@ async fn listen(socket: &UdpSocket, search: Search, found: &mut Vec<Place>) -> i
 
 /// The place that an answer to a search names, if it is on the device that answered and that is in a home's network.
 fn location(answer: &[u8], peer: IpAddr, takes_any_address: bool) -> Option<Place> {
-    let text = std::str::from_utf8(answer).ok()?;
-    let mut lines = text.lines();
-    let is_answer = lines
-        .next()?
-        .strip_prefix("HTTP/1.")
-        .is_some_and(|rest| rest.get(1..).is_some_and(|rest| rest.starts_with(" 200")));
-    let header = |name: &str| {
-        let value = |line: &'_ str| {
-            line.split_once(':')
-                .filter(|(key, _)| key.trim().eq_ignore_ascii_case(name))
-                .map(|(_, value)| value.trim().to_owned())
-        };
-        text.lines().find_map(value)
-    };
-    let is_wanted = header("ST").is_some_and(|target| TARGETS.contains(&&*target));
-    let place = Place::parse(&header("LOCATION")?)?;
+    // Some devices put letters of their own into what they call themselves.
+    let text = String::from_utf8_lossy(answer);
+    let status = text.lines().next()?.strip_prefix("HTTP/1.")?.split(' ').nth(1)?;
+    let place = Place::parse(header(&text, "LOCATION")?)?;
+    let is_wanted = status == "200" && TARGETS.contains(&header(&text, "ST")?);
     let is_home = is_of_a_home(place.host) || takes_any_address;
-    (is_answer && is_wanted && is_home && IpAddr::V4(place.host) == peer).then_some(place)
+    (is_wanted && is_home && IpAddr::V4(place.host) == peer).then_some(place)
+}
+
+/// The value of the first header of a name.
+fn header<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| {
+        let (key, value) = line.split_once(':')?;
+        key.trim().eq_ignore_ascii_case(name).then(|| value.trim())
+    })
 }
 
 /// Private, link-local or behind a carrier's NAT: where a router's inner side is.
@@ -265,7 +258,7 @@ fn is_version_of(kind: &str, service: &str) -> bool {
 async fn external_address(way: &Way, service: &Service) -> Result<Ipv4Addr, IgdFault> {
     let answer = ask(way, &service.control, Some(&service.kind)).await?;
     if answer.status == 200
-        && let Some(text) = xml::text_of(&answer.body, "NewExternalIPAddress")
+        && let Some(text) = xml::text_of(&answer.text, "NewExternalIPAddress")
     {
         // Some say nothing while they are not connected.
         let text = if text.is_empty() { "0.0.0.0" } else { &text };
@@ -276,63 +269,54 @@ async fn external_address(way: &Way, service: &Service) -> Result<Ipv4Addr, IgdF
 
 /// What a refusal says: the UPnP error in a SOAP fault (UPnP Device Architecture 1.1 3.2.2).
 fn fault(answer: &Answer) -> IgdFault {
-    let Some(code) = xml::text_of(&answer.body, "errorCode").and_then(|code| code.parse().ok()) else {
+    let Some(code) = xml::text_of(&answer.text, "errorCode").and_then(|code| code.parse().ok()) else {
         return IgdFault::Status(answer.status);
     };
-    let words = xml::text_of(&answer.body, "errorDescription").unwrap_or_default();
+    let words = xml::text_of(&answer.text, "errorDescription").unwrap_or_default();
     let words = words.chars().filter(|letter| !letter.is_control()).take(80).collect();
     IgdFault::Refused(code, words)
+}
+
+/// Fetches a place, or asks the service of this kind there for the external address.
+async fn ask(way: &Way, place: &Place, service: Option<&str>) -> Result<Answer, IgdFault> {
+    let peer = SocketAddr::new(place.host.into(), place.port);
+    let question = question(place, service).ok_or(IgdFault::Http(HttpFault::BadRequest))?;
+    // Whoever asks for the address sets the limit of time.
+    let mut line = Line::plain(way, peer, Duration::MAX).await.map_err(IgdFault::Http)?;
+    let answer = line.ask(&question).await.map_err(IgdFault::Http)?;
+    Ok(Answer { status: answer.status, text: String::from_utf8_lossy(&answer.body).into_owned() })
 }
 
 /// What a device answered.
 struct Answer {
     status: u16,
-    body: String,
+    text: String,
 }
 
-/// Fetches a place, or asks the service of this kind there for the external address.
-async fn ask(way: &Way, place: &Place, service: Option<&str>) -> Result<Answer, IgdFault> {
-    let stream = way.connect(SocketAddr::new(place.host.into(), place.port)).await.map_err(IgdFault::Network)?;
-    // Some devices tell `Soapaction` from `soapaction`, none the other way round.
-    let connecting = http1::Builder::new().title_case_headers(true).handshake(TokioIo::new(stream));
-    let (mut sender, connection) = connecting.await.map_err(IgdFault::Http)?;
-    // What ends the connection is told to whoever waits for the answer.
-    tokio::spawn(async move { drop(connection.await) });
-    let answer = sender.send_request(request(place, service).ok_or(IgdFault::NotAnAddress)?).await;
-    let (head, body) = answer.map_err(IgdFault::Http)?.into_parts();
-    let body = Limited::new(body, LONGEST).collect().await.map_err(|_| IgdFault::Broken)?.to_bytes();
-    Ok(Answer { status: head.status.as_u16(), body: String::from_utf8_lossy(&body).into_owned() })
-}
-
-fn request(place: &Place, service: Option<&str>) -> Option<Request<Full<Bytes>>> {
-    let body = service.map_or(String::new(), |kind| {
-        format!(
-            "<?xml version=\"1.0\"?>\r\n<s:Envelope xmlns:s=\"http://schemas.xmlsoap.org/soap/envelope/\" \
-             s:encodingStyle=\"http://schemas.xmlsoap.org/soap/encoding/\"><s:Body><u:GetExternalIPAddress \
-             xmlns:u=\"{kind}\"></u:GetExternalIPAddress></s:Body></s:Envelope>\r\n"
-        )
-    });
-    let mut request = Request::new(Full::new(Bytes::from(body)));
-    *request.uri_mut() = place.path.parse().ok()?;
-    let headers = request.headers_mut();
+fn question(place: &Place, service: Option<&str>) -> Option<Question> {
+    let mut headers = HeaderMap::new();
     headers.insert(HOST, HeaderValue::try_from(place.authority()).ok()?);
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    if let Some(kind) = service {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/xml; charset=\"utf-8\""));
-        let action = HeaderValue::try_from(format!("\"{kind}#GetExternalIPAddress\"")).ok()?;
-        headers.insert(HeaderName::from_static("soapaction"), action);
-        *request.method_mut() = Method::POST;
-    }
-    Some(request)
+    let target = place.path.clone();
+    let Some(kind) = service else {
+        return Some(Question { method: Method::GET, target, headers, body: Bytes::new() });
+    };
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/xml; charset=\"utf-8\""));
+    let action = HeaderValue::try_from(format!("\"{kind}#GetExternalIPAddress\"")).ok()?;
+    headers.insert(HeaderName::from_static("soapaction"), action);
+    let body = format!(
+        "<?xml version=\"1.0\"?>\r\n<s:Envelope xmlns:s=\"http://schemas.xmlsoap.org/soap/envelope/\" \
+         s:encodingStyle=\"http://schemas.xmlsoap.org/soap/encoding/\"><s:Body><u:GetExternalIPAddress \
+         xmlns:u=\"{kind}\"></u:GetExternalIPAddress></s:Body></s:Envelope>\r\n"
+    );
+    Some(Question { method: Method::POST, target, headers, body: body.into() })
 }
 
 /// Why there is no address.
 #[derive(Debug)]
 pub enum IgdFault {
-    /// The answer broke off, or is longer than any.
-    Broken,
-    /// The device spoke no HTTP.
-    Http(hyper::Error),
+    /// The device could not be spoken with.
+    Http(HttpFault),
     /// The network took no packet.
     Network(io::Error),
     /// Patience ended.
@@ -352,8 +336,7 @@ pub enum IgdFault {
 impl fmt::Display for IgdFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Broken => f.write_str("the router's answer broke off or is longer than any should be"),
-            Self::Http(fault) => write!(f, "the router's answer is no HTTP: {fault}"),
+            Self::Http(fault) => write!(f, "the router was found, but {fault}"),
             Self::Network(fault) => write!(f, "the router cannot be asked: {fault}"),
             Self::NoAnswer => f.write_str("no answer came in time"),
             Self::NoDevice => f.write_str("no router answered; is UPnP switched on there?"),
@@ -370,8 +353,7 @@ impl std::error::Error for IgdFault {
         match self {
             Self::Http(fault) => Some(fault),
             Self::Network(fault) => Some(fault),
-            Self::Broken
-            | Self::NoAnswer
+            Self::NoAnswer
             | Self::NoDevice
             | Self::NoService(_)
             | Self::NotAnAddress
@@ -435,7 +417,11 @@ mod tests {
             assert_eq!(location(FOUND.replace(from, to).as_bytes(), home, false), None, "{to}");
         }
         assert_eq!(location(FOUND.as_bytes(), "10.0.0.2".parse().unwrap(), false), None, "somebody else answered");
-        assert_eq!(location(b"HTTP/1.1 200 OK\r\n\xff", home, false), None);
+        for garbage in
+            [&b""[..], b"HTTP/1.", b"HTTP/1.1", b"HTTP/1.1 200", b"\xff\xff", b"HTTP/1.1 200 OK\r\nLOCATION:\r\n"]
+        {
+            assert_eq!(location(garbage, home, false), None, "{garbage:?}");
+        }
     }
 
     #[test]
@@ -526,7 +512,7 @@ mod tests {
             ("<html>", "the router answered with status 500 and no address"),
             ("<errorCode>x</errorCode>", "the router answered with status 500 and no address"),
         ] {
-            assert_eq!(fault(&Answer { status: 500, body: body.to_owned() }).to_string(), expected);
+            assert_eq!(fault(&Answer { status: 500, text: body.to_owned() }).to_string(), expected);
         }
     }
 
@@ -586,10 +572,10 @@ mod tests {
                 "what the router calls its external address is none",
             ),
             (
-                " ".repeat(LONGEST + 1),
+                " ".repeat(1 << 20),
                 gone.clone(),
                 gone.clone(),
-                "the router's answer broke off or is longer than any should be",
+                "the router was found, but its answer is longer than anything that is asked for here",
             ),
         ] {
             // Leaked, so that the device's task may have it: a few pages in a test.
