@@ -16,7 +16,7 @@ use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
 use crate::entropy;
-use crate::platform;
+use crate::platform::{self, Readers};
 use crate::settings::{self, Mistakes};
 use crate::task::fitness::{self, Facts, KeyPlace};
 use crate::task::place::{Place, Said, Scope, Standing};
@@ -112,6 +112,18 @@ pub trait Machine {
     /// # Errors
     /// When that person says no, or there is nobody to ask.
     fn run_elevated(&self, words: &[OsString]) -> io::Result<u32>;
+
+    /// Makes our name known to the system's event log, or takes it off.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    fn keep_events(&self, is_wanted: bool) -> io::Result<()>;
+
+    /// Lets nobody but `readers` at a file or folder.
+    ///
+    /// # Errors
+    /// When the system does not set it.
+    fn restrict(&self, path: &Path, readers: Readers) -> io::Result<()>;
 }
 
 /// The machine we run on.
@@ -128,6 +140,14 @@ impl Machine for ThisMachine {
 
     fn run_elevated(&self, words: &[OsString]) -> io::Result<u32> {
         platform::run_elevated(words)
+    }
+
+    fn keep_events(&self, is_wanted: bool) -> io::Result<()> {
+        if is_wanted { platform::events::register() } else { platform::events::unregister() }
+    }
+
+    fn restrict(&self, path: &Path, readers: Readers) -> io::Result<()> {
+        platform::restrict(path, readers)
     }
 }
 
@@ -223,7 +243,7 @@ pub fn install(order: &InstallOrder, around: &Surroundings<'_>) -> Result<(), Fa
     (plan.every, plan.resident) = (order.every, order.resident);
 
     let readable = inside(order.root.as_deref(), &plan.config);
-    let loaded = settings::load(&readable, around.environment).map_err(Failure::Mistakes)?;
+    let loaded = settings::load(&readable, &environment(&place, around)).map_err(Failure::Mistakes)?;
     loaded.warnings.iter().for_each(|warning| (around.say)(warning));
     let (key, state_file) = places(&plan.config, &readable);
     let key_file = match &key {
@@ -254,6 +274,9 @@ pub fn install(order: &InstallOrder, around: &Surroundings<'_>) -> Result<(), Fa
     if place.is_guarded() && !standing.is_elevated {
         return elevate(order.words(&plan), around);
     }
+    if around.scheduler == Scheduler::TaskScheduler {
+        prepare(&plan, key_file.as_deref(), around)?;
+    }
     steps.iter().try_for_each(|step| perform(step, around))?;
     let every = plan.every.as_secs();
     let every = if every.is_multiple_of(60) { format!("{} min", every / 60) } else { format!("{every} s") };
@@ -268,6 +291,26 @@ pub fn install(order: &InstallOrder, around: &Surroundings<'_>) -> Result<(), Fa
     Ok(())
 }
 
+/// What Windows needs besides the tasks: the service account must come at configuration and key and be able to write
+/// its state, and the event log must know us. The folder is opened only where it is the one that is ours alone.
+fn prepare(plan: &Plan, key_file: Option<&Path>, around: &Surroundings<'_>) -> Result<(), Failure> {
+    let folder = platform::system_folder();
+    if plan.account == Account::Service && plan.config.parent() == Some(&folder) {
+        let restrict = |path: &Path, readers| {
+            around.machine.restrict(path, readers).map_err(|fault| Failure::File(path.to_owned(), fault))
+        };
+        restrict(&folder, Readers::ServiceWriter)?;
+        if let Some(key_file) = key_file.filter(|key_file| key_file.starts_with(&folder)) {
+            restrict(key_file, Readers::Service)?;
+        }
+    }
+    if let Err(fault) = around.machine.keep_events(true) {
+        // Without it everything works, and the log shows our texts with a complaint of its own around them.
+        (around.say)(&format!("the event log does not take our name: {fault}"));
+    }
+    Ok(())
+}
+
 /// Takes away what [`install`] made.
 ///
 /// # Errors
@@ -277,7 +320,7 @@ pub fn uninstall(order: &UninstallOrder, around: &Surroundings<'_>) -> Result<()
     let place = Place::of(around.scheduler, order.scope, order.root.as_deref(), &standing)?;
     let jobs: Vec<Job> = Job::BOTH.into_iter().filter(|job| is_there(&place, *job, around)).collect();
     let mut rest = match (&order.config, order.is_purge) {
-        (Some(config), true) => leftovers(&inside(order.root.as_deref(), config), &place),
+        (Some(config), true) => leftovers(&inside(order.root.as_deref(), config), &place, around),
         (None, true) => {
             return Err(Unfit::new("--purge deletes a configuration", "name it with --config FILE").into());
         }
@@ -301,6 +344,12 @@ pub fn uninstall(order: &UninstallOrder, around: &Surroundings<'_>) -> Result<()
         if !order.is_dry {
             (around.say)(&format!("removed: {}", job.name()));
         }
+    }
+    if around.scheduler == Scheduler::TaskScheduler
+        && !order.is_dry
+        && let Err(fault) = around.machine.keep_events(false)
+    {
+        (around.say)(&format!("the event log keeps our name: {fault}"));
     }
     for path in rest {
         if !order.is_dry {
@@ -386,11 +435,10 @@ pub(super) fn ask(place: &Place, job: Job, around: &Surroundings<'_>) -> Answer 
             Err(fault) => return Answer::Unclear(format!("{}: {fault}", call.program.display())),
         }
     }
-    match place.answer(job, &said) {
-        // A Task Scheduler that only pretends (Wine's) says yes to everything. The file of a task tells.
-        Answer::There(None) if place.keeps(job).is_some_and(|file| is_missing(&file)) => Answer::Missing,
-        answer @ (Answer::Denied | Answer::Missing | Answer::Unclear(_) | Answer::There(_)) => answer,
-    }
+    let answer = place.answer(job, &said);
+    // A Task Scheduler that only pretends (Wine's) says yes to everything. The file of a task tells.
+    let is_silent = answer == Answer::There(None);
+    if is_silent && place.keeps(job).is_some_and(|file| is_missing(&file)) { Answer::Missing } else { answer }
 }
 
 /// Whether a file is known not to be there; one that we may not look at is no such file.
@@ -453,8 +501,7 @@ struct Enclosed(PathBuf);
 impl Enclosed {
     fn write(text: &str) -> io::Result<Self> {
         let dice = entropy::throw().ok_or_else(|| io::Error::other("the system gives no random bytes"))?;
-        let name = entropy::nonce(dice);
-        let path = std::env::temp_dir().join(format!("nicgate-{name}.xml"));
+        let path = std::env::temp_dir().join(format!("nicgate-{}.xml", entropy::nonce(dice)));
         let mut file = fs::File::create_new(&path)?;
         let enclosed = Self(path);
         io::Write::write_all(&mut file, &windows_xml::utf16(text))?;
@@ -519,24 +566,38 @@ fn places(config: &Path, readable: &Path) -> (KeyPlace, Option<String>) {
     (key, value("state_file").map(beside))
 }
 
-/// What `--purge` deletes: configuration, key and state.
-fn leftovers(config: &Path, place: &Place) -> Vec<PathBuf> {
-    let (key, state_file) = places(config, config);
-    let state = state_file.map_or_else(|| config.with_extension("state.json"), PathBuf::from);
+/// What `--purge` deletes: configuration, key, state and log.
+fn leftovers(config: &Path, place: &Place, around: &Surroundings<'_>) -> Vec<PathBuf> {
+    let (key, _) = places(config, config);
     let mut paths = vec![config.to_owned()];
     if let KeyPlace::File(key) = key {
         paths.push(key.into());
     }
-    paths.extend(["", ".lock", ".new", ".damaged"].map(|ending| {
-        let mut path = state.clone().into_os_string();
-        path.push(ending);
-        path.into()
-    }));
+    // One that does not load any more does not say where these are.
+    if let Ok(loaded) = settings::load(config, &environment(place, around)) {
+        let with_endings = |path: PathBuf, endings: &[&str]| {
+            let name = |ending: &&str| [path.as_os_str(), ending.as_ref()].into_iter().collect::<OsString>().into();
+            endings.iter().map(name).collect::<Vec<PathBuf>>()
+        };
+        let (state, log) = (loaded.settings.state_file, loaded.settings.log);
+        let endings = ["", ".lock", ".takeover", ".resident", ".new", ".damaged"];
+        paths.extend(state.into_iter().flat_map(|state| with_endings(state, &endings)));
+        paths.extend(log.into_iter().flat_map(|log| with_endings(log.path, &["", ".1", ".2", ".3"])));
+    }
     if let (Some(folder), true) = (place.state_folder(), place.is_guarded()) {
         // With an account of its own the folder is a link into `private`.
         paths.extend([folder.into(), PathBuf::from("/var/lib/private/nicgate-client")]);
     }
     paths
+}
+
+/// The environment as far as it matters to settings, seen from what is scheduled: with its state folder.
+pub(super) fn environment(place: &Place, around: &Surroundings<'_>) -> impl Fn(&str) -> Option<String> {
+    let folder = place.state_folder();
+    move |name| match name {
+        "STATE_DIRECTORY" if folder.is_some() => folder.map(str::to_owned),
+        name => (around.environment)(name),
+    }
 }
 
 /// Who and where we are.
@@ -551,14 +612,8 @@ pub(super) fn standing(around: &Surroundings<'_>) -> Standing {
         home: folder("HOME"),
         config_home: folder("XDG_CONFIG_HOME"),
         user_id,
-        programs: programs(around),
+        programs: platform::programs_folder(),
     }
-}
-
-/// The folder of Windows' own programs.
-fn programs(around: &Surroundings<'_>) -> PathBuf {
-    let windows = (around.environment)("SystemRoot").unwrap_or_else(|| "C:\\Windows".to_owned());
-    PathBuf::from(format!("{windows}\\System32"))
 }
 
 /// The person who installs: by identifier on Windows; elsewhere nobody asks.
@@ -566,7 +621,7 @@ fn whoever_installs(around: &Surroundings<'_>) -> String {
     if around.scheduler != Scheduler::TaskScheduler {
         return "me".to_owned();
     }
-    let whoami = format!("{}\\whoami.exe", programs(around).display());
+    let whoami = format!("{}\\whoami.exe", platform::programs_folder().display());
     let said = said_by(around, &whoami, &["/user", "/fo", "csv", "/nh"]);
     said.and_then(|said| crate::task::schtasks::who(&said)).unwrap_or_else(|| {
         let variable = |name: &str| (around.environment)(name).unwrap_or_default();

@@ -1,5 +1,6 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::process::Command;
 
 use std::process::Command;
 
@@ -45,6 +46,16 @@ impl Machine for Paper {
     fn run_elevated(&self, words: &[OsString]) -> io::Result<u32> {
         *self.asked.borrow_mut() = Some(words.to_vec());
         Ok(0)
+    }
+
+    fn keep_events(&self, is_wanted: bool) -> io::Result<()> {
+        self.calls.borrow_mut().push(format!("events {is_wanted}"));
+        Ok(())
+    }
+
+    fn restrict(&self, path: &Path, readers: Readers) -> io::Result<()> {
+        self.calls.borrow_mut().push(format!("restrict {} {readers:?}", path.display()));
+        Ok(())
     }
 }
 
@@ -242,6 +253,7 @@ fn task_scheduler_is_told_what_an_administrator_installs() {
     let calls = paper.calls.take();
     let created = calls.iter().find(|call| call.contains("/create")).unwrap();
     assert!(created.ends_with(r"/tn \nicgate\update /f"), "{created}");
+    assert!(calls.iter().any(|call| call == "events true"), "{calls:?}");
     let file = created.split(' ').nth(3).unwrap();
     assert!(!Path::new(file).exists(), "the file is gone after the call: {file}");
 
