@@ -22,6 +22,9 @@ use crate::task::fitness::{self, Facts, KeyPlace};
 use crate::task::place::{Place, Said, Scope, Standing};
 use crate::task::{Account, Answer, Call, ENCLOSED, Job, Plan, Scheduler, Step, Unfit, one_line, windows_xml};
 
+/// How much longer a run may take than it goes on trying: the last try has to end.
+const MARGIN: Duration = Duration::from_secs(60);
+
 /// What `install` is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InstallOrder {
@@ -243,15 +246,18 @@ pub fn install(order: &InstallOrder, around: &Surroundings<'_>) -> Result<(), Fa
     (plan.every, plan.resident) = (order.every, order.resident);
 
     let readable = inside(order.root.as_deref(), &plan.config);
-    let loaded = settings::load(&readable, &environment(&place, around)).map_err(Failure::Mistakes)?;
-    loaded.warnings.iter().for_each(|warning| (around.say)(warning));
-    let (key, state_file) = places(&plan.config, &readable);
+    let may = order.is_dry || standing.is_elevated || !place.is_guarded();
+    // What we may not even read is looked through by the run that may.
+    let is_closed = fs::read(&readable).is_err_and(|fault| fault.kind() == io::ErrorKind::PermissionDenied);
+    if !may && is_closed {
+        return elevate(order.words(&plan), around);
+    }
+    let (key, state_file) = places(&plan.config, &readable, order.root.as_deref());
     let key_file = match &key {
         KeyPlace::File(path) => Some(PathBuf::from(path)),
         KeyPlace::Config | KeyPlace::Environment(_) | KeyPlace::SealedForPerson(_) => None,
     };
     let (temporary, homes) = folders(around);
-    let is_config_private = platform::is_readable_by_others(&readable) == Some(false);
     let facts = Facts {
         scheduler: around.scheduler,
         is_system: place.is_system(),
@@ -259,9 +265,16 @@ pub fn install(order: &InstallOrder, around: &Surroundings<'_>) -> Result<(), Fa
         homes,
         key,
         state_file,
-        is_config_private,
+        is_config_private: platform::is_readable_by_others(&readable) == Some(false),
     };
     fitness::check(&plan, &facts)?;
+    if !may {
+        return elevate(order.words(&plan), around);
+    }
+    let loaded = settings::load(&readable, &environment(&place, around)).map_err(Failure::Mistakes)?;
+    loaded.warnings.iter().for_each(|warning| (around.say)(warning));
+    // Our own patience ends before the scheduler's.
+    plan.limit = plan.limit.max(loaded.settings.retry_for + MARGIN);
 
     let mut steps = place.install(&plan, key_file.as_deref())?;
     if !plan.resident && is_there(&place, Job::Resident, around) {
@@ -270,9 +283,6 @@ pub fn install(order: &InstallOrder, around: &Surroundings<'_>) -> Result<(), Fa
     if order.is_dry {
         steps.iter().for_each(|step| show(step, around));
         return Ok(());
-    }
-    if place.is_guarded() && !standing.is_elevated {
-        return elevate(order.words(&plan), around);
     }
     if around.scheduler == Scheduler::TaskScheduler {
         prepare(&plan, key_file.as_deref(), around)?;
@@ -320,7 +330,7 @@ pub fn uninstall(order: &UninstallOrder, around: &Surroundings<'_>) -> Result<()
     let place = Place::of(around.scheduler, order.scope, order.root.as_deref(), &standing)?;
     let jobs: Vec<Job> = Job::BOTH.into_iter().filter(|job| is_there(&place, *job, around)).collect();
     let mut rest = match (&order.config, order.is_purge) {
-        (Some(config), true) => leftovers(&inside(order.root.as_deref(), config), &place, around),
+        (Some(config), true) => leftovers(config, order.root.as_deref(), &place, around),
         (None, true) => {
             return Err(Unfit::new("--purge deletes a configuration", "name it with --config FILE").into());
         }
@@ -549,8 +559,8 @@ fn inside(root: Option<&Path>, path: &Path) -> PathBuf {
 }
 
 /// Where a configuration has its key from and what it names as state file, relative paths taken as `config` means
-/// them. It was loaded before: what is not found is not there.
-fn places(config: &Path, readable: &Path) -> (KeyPlace, Option<String>) {
+/// them. What the file does not say, or not rightly, is told when it is loaded.
+fn places(config: &Path, readable: &Path, root: Option<&Path>) -> (KeyPlace, Option<String>) {
     let text = fs::read_to_string(readable).unwrap_or_default();
     let table = DeTable::parse(&text).map(toml::Spanned::into_inner).unwrap_or_default();
     let value = |name: &str| match table.get(name).map(toml::Spanned::get_ref) {
@@ -558,20 +568,28 @@ fn places(config: &Path, readable: &Path) -> (KeyPlace, Option<String>) {
         Some(_) | None => None,
     };
     let beside = |path: String| config.parent().unwrap_or(Path::new("")).join(path).display().to_string();
-    let key = match (value("key_file"), value("key_env")) {
-        (Some(file), _) => KeyPlace::File(beside(file)),
+    let key = match (value("key_file").map(beside), value("key_env")) {
+        (Some(file), _) => {
+            let text = fs::read_to_string(inside(root, Path::new(&file))).unwrap_or_default();
+            if fitness::is_for_a_person(&text) { KeyPlace::SealedForPerson(file) } else { KeyPlace::File(file) }
+        }
         (None, Some(name)) => KeyPlace::Environment(name),
         (None, None) => KeyPlace::Config,
     };
     (key, value("state_file").map(beside))
 }
 
-/// What `--purge` deletes: configuration, key, state and log.
-fn leftovers(config: &Path, place: &Place, around: &Surroundings<'_>) -> Vec<PathBuf> {
-    let (key, _) = places(config, config);
-    let mut paths = vec![config.to_owned()];
-    if let KeyPlace::File(key) = key {
-        paths.push(key.into());
+/// What `--purge` deletes: configuration and key; where the program has run, state and log too. Below `root` nothing
+/// has run, and what its configuration names is looked for in it and never here.
+fn leftovers(config: &Path, root: Option<&Path>, place: &Place, around: &Surroundings<'_>) -> Vec<PathBuf> {
+    let readable = inside(root, config);
+    let (key, _) = places(config, &readable, root);
+    let mut paths = vec![readable];
+    if let KeyPlace::File(key) | KeyPlace::SealedForPerson(key) = key {
+        paths.push(inside(root, Path::new(&key)));
+    }
+    if root.is_some() {
+        return paths;
     }
     // One that does not load any more does not say where these are.
     if let Ok(loaded) = settings::load(config, &environment(place, around)) {
@@ -584,7 +602,7 @@ fn leftovers(config: &Path, place: &Place, around: &Surroundings<'_>) -> Vec<Pat
         paths.extend(state.into_iter().flat_map(|state| with_endings(state, &endings)));
         paths.extend(log.into_iter().flat_map(|log| with_endings(log.path, &["", ".1", ".2", ".3"])));
     }
-    if let (Some(folder), true) = (place.state_folder(), place.is_guarded()) {
+    if let Some(folder) = place.state_folder() {
         // With an account of its own the folder is a link into `private`.
         paths.extend([folder.into(), PathBuf::from("/var/lib/private/nicgate-client")]);
     }
