@@ -4,6 +4,8 @@
 //! checked before the first change, and `--dry-run` shows every file and every call instead. What needs rights that we
 //! do not have is said, and asked for where the system lets us (Windows); `sudo` is never called by ourselves.
 
+mod steps;
+
 use std::ffi::OsString;
 use std::fmt;
 use std::fs;
@@ -15,12 +17,12 @@ use std::time::Duration;
 
 use toml::de::{DeTable, DeValue};
 
-use crate::entropy;
 use crate::platform::{self, Readers};
 use crate::settings::{self, Mistakes};
 use crate::task::fitness::{self, Facts, KeyPlace};
-use crate::task::place::{Place, Said, Scope, Standing};
-use crate::task::{Account, Answer, Call, ENCLOSED, Job, Plan, Scheduler, Step, Unfit, one_line, windows_xml};
+use crate::task::place::{Place, Scope, Standing};
+use crate::task::{Account, Answer, Call, Job, Plan, Scheduler, Unfit};
+use steps::{perform, remove, run, show};
 
 /// How much longer a run may take than it goes on trying: the last try has to end.
 const MARGIN: Duration = Duration::from_secs(60);
@@ -234,10 +236,9 @@ pub fn install(order: &InstallOrder, around: &Surroundings<'_>) -> Result<(), Fa
     let standing = standing(around);
     let place = Place::of(around.scheduler, order.scope, order.root.as_deref(), &standing)?;
     let config = std::path::absolute(&order.config).map_err(|fault| Failure::File(order.config.clone(), fault))?;
-    let me = whoever_installs(around);
     let account = match &order.who {
-        None => place.usual_account(&me),
-        Some(Who::Me) => Account::User(me),
+        None => place.usual_account("me"),
+        Some(Who::Me) => Account::User(whoever_installs(around)),
         Some(Who::Named(name)) => Account::User(name.clone()),
         Some(Who::Service) => Account::Service,
         Some(Who::System) => Account::System,
@@ -280,12 +281,12 @@ pub fn install(order: &InstallOrder, around: &Surroundings<'_>) -> Result<(), Fa
     if !plan.resident && is_there(&place, Job::Resident, around) {
         steps.extend(place.uninstall(Job::Resident));
     }
+    if around.scheduler == Scheduler::TaskScheduler {
+        prepare(&readers(&plan, key_file.as_deref()), order.is_dry, around)?;
+    }
     if order.is_dry {
         steps.iter().for_each(|step| show(step, around));
         return Ok(());
-    }
-    if around.scheduler == Scheduler::TaskScheduler {
-        prepare(&plan, key_file.as_deref(), around)?;
     }
     steps.iter().try_for_each(|step| perform(step, around))?;
     let every = plan.every.as_secs();
@@ -301,20 +302,30 @@ pub fn install(order: &InstallOrder, around: &Surroundings<'_>) -> Result<(), Fa
     Ok(())
 }
 
-/// What Windows needs besides the tasks: the service account must come at configuration and key and be able to write
-/// its state, and the event log must know us. The folder is opened only where it is the one that is ours alone.
-fn prepare(plan: &Plan, key_file: Option<&Path>, around: &Surroundings<'_>) -> Result<(), Failure> {
+/// Who may come at which file, so that the service account reads configuration and key and writes its state. A folder
+/// is opened only where it is the one that is ours alone.
+fn readers(plan: &Plan, key_file: Option<&Path>) -> Vec<(PathBuf, Readers)> {
     let folder = platform::system_folder();
-    if plan.account == Account::Service && plan.config.parent() == Some(&folder) {
-        let restrict = |path: &Path, readers| {
-            around.machine.restrict(path, readers).map_err(|fault| Failure::File(path.to_owned(), fault))
-        };
-        restrict(&folder, Readers::ServiceWriter)?;
-        if let Some(key_file) = key_file.filter(|key_file| key_file.starts_with(&folder)) {
-            restrict(key_file, Readers::Service)?;
-        }
+    if plan.account != Account::Service || plan.config.parent() != Some(&folder) {
+        return Vec::new();
     }
-    if let Err(fault) = around.machine.keep_events(true) {
+    let key_file = key_file.filter(|key_file| key_file.starts_with(&folder)).map(Path::to_owned);
+    let key_file = key_file.map(|key_file| (key_file, Readers::Service));
+    [(folder, Readers::ServiceWriter)].into_iter().chain(key_file).collect()
+}
+
+/// What Windows needs besides the tasks.
+fn prepare(readers: &[(PathBuf, Readers)], is_dry: bool, around: &Surroundings<'_>) -> Result<(), Failure> {
+    for (path, who) in readers {
+        if is_dry {
+            (around.say)(&format!("let nobody but {who:?} at {}", path.display()));
+            continue;
+        }
+        around.machine.restrict(path, *who).map_err(|fault| Failure::File(path.clone(), fault))?;
+    }
+    if is_dry {
+        (around.say)("make our name known to the event log");
+    } else if let Err(fault) = around.machine.keep_events(true) {
         // Without it everything works, and the log shows our texts with a complaint of its own around them.
         (around.say)(&format!("the event log does not take our name: {fault}"));
     }
@@ -454,100 +465,6 @@ pub(super) fn ask(place: &Place, job: Job, around: &Surroundings<'_>) -> Answer 
 /// Whether a file is known not to be there; one that we may not look at is no such file.
 fn is_missing(path: &Path) -> bool {
     fs::metadata(path).is_err_and(|fault| fault.kind() == io::ErrorKind::NotFound)
-}
-
-fn perform(step: &Step, around: &Surroundings<'_>) -> Result<(), Failure> {
-    match step {
-        Step::Remove(path) => remove(path),
-        Step::Write(path, text) => write(path, text.as_bytes()).map_err(|fault| Failure::File(path.clone(), fault)),
-        Step::Run(call) => match run(call, around) {
-            Ok(said) if said.exit_code == 0 || call.may_fail => Ok(()),
-            Ok(said) => {
-                let words = if said.complaint.trim().is_empty() { said.output } else { said.complaint };
-                let words = format!("{} (exit code {})", one_line(&words), said.exit_code);
-                Err(Failure::Call(call.to_string(), words.trim_start().to_owned()))
-            }
-            Err(_) if call.may_fail => Ok(()),
-            Err(fault) => Err(Failure::Call(call.to_string(), fault.to_string())),
-        },
-    }
-}
-
-fn show(step: &Step, around: &Surroundings<'_>) {
-    match step {
-        Step::Remove(path) => (around.say)(&format!("remove {}", path.display())),
-        Step::Write(path, text) => (around.say)(&format!("write {}\n{text}", path.display())),
-        Step::Run(call) => {
-            (around.say)(&format!("run {call}"));
-            if let Some(text) = &call.enclosed {
-                (around.say)(text);
-            }
-        }
-    }
-}
-
-/// Makes a call. What it encloses is in a file of its own for that time, also when the call fails.
-fn run(call: &Call, around: &Surroundings<'_>) -> io::Result<Said> {
-    let enclosed = call.enclosed.as_deref().map(Enclosed::write).transpose()?;
-    let words: Vec<OsString> = call
-        .words
-        .iter()
-        .map(|word| match &enclosed {
-            Some(file) if word == ENCLOSED => file.0.clone().into(),
-            Some(_) | None => word.into(),
-        })
-        .collect();
-    let output = around.machine.run(&call.program, &words)?;
-    Ok(Said {
-        exit_code: output.status.code().map_or(1, i32::cast_unsigned),
-        output: String::from_utf8_lossy(&output.stdout).into_owned(),
-        complaint: String::from_utf8_lossy(&output.stderr).into_owned(),
-    })
-}
-
-/// A file that is there as long as this is.
-struct Enclosed(PathBuf);
-
-impl Enclosed {
-    fn write(text: &str) -> io::Result<Self> {
-        let dice = entropy::throw().ok_or_else(|| io::Error::other("the system gives no random bytes"))?;
-        let path = std::env::temp_dir().join(format!("nicgate-{}.xml", entropy::nonce(dice)));
-        let mut file = fs::File::create_new(&path)?;
-        let enclosed = Self(path);
-        io::Write::write_all(&mut file, &windows_xml::utf16(text))?;
-        Ok(enclosed)
-    }
-}
-
-impl Drop for Enclosed {
-    fn drop(&mut self) {
-        // What stays holds no secret, and the system empties the folder.
-        let _ = fs::remove_file(&self.0);
-    }
-}
-
-/// Writes a file as a whole: whoever reads it meanwhile sees the old one or the new one.
-fn write(path: &Path, text: &[u8]) -> io::Result<()> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    let mut fresh = path.as_os_str().to_owned();
-    fresh.push(".new");
-    fs::write(&fresh, text)?;
-    fs::rename(&fresh, path)
-}
-
-/// Takes a file, a link or a folder away.
-fn remove(path: &Path) -> Result<(), Failure> {
-    let ended = match path.symlink_metadata() {
-        Ok(about) if about.is_dir() => fs::remove_dir_all(path),
-        Ok(_) => fs::remove_file(path),
-        Err(fault) => Err(fault),
-    };
-    match ended {
-        Err(fault) if fault.kind() != io::ErrorKind::NotFound => Err(Failure::File(path.to_owned(), fault)),
-        Ok(()) | Err(_) => Ok(()),
-    }
 }
 
 /// A path of another system as we see it.
