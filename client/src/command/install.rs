@@ -4,6 +4,7 @@
 //! checked before the first change, and `--dry-run` shows every file and every call instead. What needs rights that we
 //! do not have is said, and asked for where the system lets us (Windows); `sudo` is never called by ourselves.
 
+mod found;
 mod steps;
 
 use std::ffi::OsString;
@@ -15,13 +16,13 @@ use std::process::Output;
 use std::str::FromStr;
 use std::time::Duration;
 
-use toml::de::{DeTable, DeValue};
-
 use crate::platform::{self, Readers};
 use crate::settings::{self, Mistakes};
 use crate::task::fitness::{self, Facts, KeyPlace};
-use crate::task::place::{Place, Scope, Standing};
-use crate::task::{Account, Answer, Call, Job, Plan, Scheduler, Unfit};
+use crate::task::place::{Place, Scope};
+use crate::task::{Account, Answer, Job, Plan, Scheduler, Unfit};
+pub(super) use found::{environment, standing};
+use found::{folders, inside, leftovers, places, whoever_installs};
 use steps::{perform, remove, run, show};
 
 /// How much longer a run may take than it goes on trying: the last try has to end.
@@ -465,134 +466,6 @@ pub(super) fn ask(place: &Place, job: Job, around: &Surroundings<'_>) -> Answer 
 /// Whether a file is known not to be there; one that we may not look at is no such file.
 fn is_missing(path: &Path) -> bool {
     fs::metadata(path).is_err_and(|fault| fault.kind() == io::ErrorKind::NotFound)
-}
-
-/// A path of another system as we see it.
-fn inside(root: Option<&Path>, path: &Path) -> PathBuf {
-    match root {
-        Some(root) => root.join(path.strip_prefix("/").unwrap_or(path)),
-        None => path.to_owned(),
-    }
-}
-
-/// Where a configuration has its key from and what it names as state file, relative paths taken as `config` means
-/// them. What the file does not say, or not rightly, is told when it is loaded.
-fn places(config: &Path, readable: &Path, root: Option<&Path>) -> (KeyPlace, Option<String>) {
-    let text = fs::read_to_string(readable).unwrap_or_default();
-    let table = DeTable::parse(&text).map(toml::Spanned::into_inner).unwrap_or_default();
-    let value = |name: &str| match table.get(name).map(toml::Spanned::get_ref) {
-        Some(DeValue::String(text)) => Some(text.to_string()),
-        Some(_) | None => None,
-    };
-    let beside = |path: String| config.parent().unwrap_or(Path::new("")).join(path).display().to_string();
-    let key = match (value("key_file").map(beside), value("key_env")) {
-        (Some(file), _) => {
-            let text = fs::read_to_string(inside(root, Path::new(&file))).unwrap_or_default();
-            if fitness::is_for_a_person(&text) { KeyPlace::SealedForPerson(file) } else { KeyPlace::File(file) }
-        }
-        (None, Some(name)) => KeyPlace::Environment(name),
-        (None, None) => KeyPlace::Config,
-    };
-    (key, value("state_file").map(beside))
-}
-
-/// What `--purge` deletes: configuration and key; where the program has run, state and log too. Below `root` nothing
-/// has run, and what its configuration names is looked for in it and never here.
-fn leftovers(config: &Path, root: Option<&Path>, place: &Place, around: &Surroundings<'_>) -> Vec<PathBuf> {
-    let readable = inside(root, config);
-    let (key, _) = places(config, &readable, root);
-    let mut paths = vec![readable];
-    if let KeyPlace::File(key) | KeyPlace::SealedForPerson(key) = key {
-        paths.push(inside(root, Path::new(&key)));
-    }
-    if root.is_some() {
-        return paths;
-    }
-    // One that does not load any more does not say where these are.
-    if let Ok(loaded) = settings::load(config, &environment(place, around)) {
-        let with_endings = |path: PathBuf, endings: &[&str]| {
-            let name = |ending: &&str| [path.as_os_str(), ending.as_ref()].into_iter().collect::<OsString>().into();
-            endings.iter().map(name).collect::<Vec<PathBuf>>()
-        };
-        let (state, log) = (loaded.settings.state_file, loaded.settings.log);
-        let endings = ["", ".lock", ".takeover", ".resident", ".new", ".damaged"];
-        paths.extend(state.into_iter().flat_map(|state| with_endings(state, &endings)));
-        paths.extend(log.into_iter().flat_map(|log| with_endings(log.path, &["", ".1", ".2", ".3"])));
-    }
-    if let Some(folder) = place.state_folder() {
-        // With an account of its own the folder is a link into `private`.
-        paths.extend([folder.into(), PathBuf::from("/var/lib/private/nicgate-client")]);
-    }
-    paths
-}
-
-/// The environment as far as it matters to settings, seen from what is scheduled: with its state folder.
-pub(super) fn environment(place: &Place, around: &Surroundings<'_>) -> impl Fn(&str) -> Option<String> {
-    let folder = place.state_folder();
-    move |name| match name {
-        "STATE_DIRECTORY" if folder.is_some() => folder.map(str::to_owned),
-        name => (around.environment)(name),
-    }
-}
-
-/// Who and where we are.
-pub(super) fn standing(around: &Surroundings<'_>) -> Standing {
-    let folder = |name: &str| (around.environment)(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let user_id = match around.scheduler {
-        Scheduler::Launchd => said_by(around, "/usr/bin/id", &["-u"]),
-        Scheduler::Systemd | Scheduler::TaskScheduler => None,
-    };
-    Standing {
-        is_elevated: around.machine.is_elevated(),
-        home: folder("HOME"),
-        config_home: folder("XDG_CONFIG_HOME"),
-        user_id,
-        programs: platform::programs_folder(),
-    }
-}
-
-/// The person who installs: by identifier on Windows; elsewhere nobody asks.
-fn whoever_installs(around: &Surroundings<'_>) -> String {
-    if around.scheduler != Scheduler::TaskScheduler {
-        return "me".to_owned();
-    }
-    let whoami = format!("{}\\whoami.exe", platform::programs_folder().display());
-    let said = said_by(around, &whoami, &["/user", "/fo", "csv", "/nh"]);
-    said.and_then(|said| crate::task::schtasks::who(&said)).unwrap_or_else(|| {
-        let variable = |name: &str| (around.environment)(name).unwrap_or_default();
-        format!("{}\\{}", variable("USERDOMAIN"), variable("USERNAME"))
-    })
-}
-
-fn said_by(around: &Surroundings<'_>, program: &str, words: &[&str]) -> Option<String> {
-    let said = run(&Call::new(program, words), around).ok()?;
-    (said.exit_code == 0).then(|| said.output.trim().to_owned())
-}
-
-/// Folders that are emptied now and then, and those below which people's own lie.
-fn folders(around: &Surroundings<'_>) -> (Vec<String>, Vec<String>) {
-    let set = |name: &&str| (around.environment)(name).filter(|value| !value.is_empty());
-    let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
-    let mut temporary: Vec<String> = ["TMPDIR", "TEMP", "TMP"].iter().filter_map(set).collect();
-    let homes = match around.scheduler {
-        Scheduler::TaskScheduler => {
-            temporary.extend(set(&"SystemRoot").map(|windows| format!("{windows}\\Temp")));
-            // Ours lies beside the others'; but that of the system itself lies elsewhere.
-            let ours = set(&"USERPROFILE");
-            let beside = ours.as_deref().and_then(|ours| ours.rsplit_once('\\')).map(|(folder, _)| folder.to_owned());
-            let drive = set(&"SystemDrive").unwrap_or_else(|| "C:".to_owned());
-            beside.into_iter().chain([format!("{drive}\\Users")]).collect()
-        }
-        Scheduler::Systemd => {
-            temporary.extend(texts(&["/tmp", "/var/tmp"]));
-            texts(&["/home", "/root", "/run/user"])
-        }
-        Scheduler::Launchd => {
-            temporary.extend(texts(&["/tmp", "/var/tmp", "/private/tmp", "/private/var/tmp", "/private/var/folders"]));
-            texts(&["/Users"])
-        }
-    };
-    (temporary, homes)
 }
 
 #[cfg(test)]
