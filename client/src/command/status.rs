@@ -7,7 +7,6 @@ use std::fmt;
 use nicgate_protocol::{AddressSet, Hostname, Timestamp};
 use serde_json::{Value, json};
 
-use crate::base_url::BaseUrl;
 use crate::command::install::{Surroundings, ask, standing};
 use crate::lease::Resident;
 use crate::schedule::Span;
@@ -42,45 +41,49 @@ pub struct StateLine {
 }
 
 impl StateView {
-    /// What is remembered: every host at every gateway that was told, how the last update ended, how the resident
-    /// client stands.
+    /// What is remembered about every host of the settings.
     #[must_use]
     pub fn of(state: &State, settings: &Settings, now: Timestamp) -> Self {
-        let mut lines: Vec<StateLine> = settings.hosts.iter().map(|host| of_host(state, settings, host, now)).collect();
-        if let Some(last) = state.last() {
-            let age = Span(now.since(Timestamp::from_seconds(last.at)));
-            let says = format!("{age} ago: {}", last.message);
-            lines.push(StateLine { about: "last update".to_owned(), says, is_fine: last.exit_code == 0 });
+        let mut lines: Vec<StateLine> = settings.hosts.iter().map(|host| Self::of_host(state, host, now)).collect();
+        for silence in state.silent() {
+            let for_long = Span(now.since(Timestamp::from_seconds(silence.since)));
+            lines.push(StateLine {
+                about: silence.gateway.clone(),
+                says: format!("silent for {for_long}, {} tries", silence.failures),
+                is_fine: settings.gateways.len() > 1,
+            });
+        }
+        if let Some(uplink) = state.uplinks().current() {
+            lines.push(StateLine { about: "uplink".to_owned(), says: format!("{uplink} is in use"), is_fine: true });
         }
         let (says, is_fine) = match state.resident(now) {
-            Resident::None => return Self { lines },
             Resident::AtWork(age) => (format!("at work, looked {} ago", Span(age)), true),
             Resident::Failing => ("at work, but its updates fail".to_owned(), false),
-            Resident::Silent(age) => (format!("silent since it looked {} ago: dead or stuck", Span(age)), false),
+            Resident::Silent(age) => (format!("stuck or dead: it has not come round for {}", Span(age)), false),
+            Resident::None => ("not running".to_owned(), true),
         };
         lines.push(StateLine { about: "resident client".to_owned(), says, is_fine });
+        if let Some(last) = state.last() {
+            let age = Span(now.since(Timestamp::from_seconds(last.at)));
+            let says = format!("{age} ago, exit code {}: {}", last.exit_code, last.message.replace('\n', " "));
+            lines.push(StateLine { about: "last update".to_owned(), says, is_fine: last.exit_code == 0 });
+        }
         Self { lines }
     }
-}
 
-/// A host at whichever gateway acknowledged it last.
-fn of_host(state: &State, settings: &Settings, host: &Hostname, now: Timestamp) -> StateLine {
-    let at_gateway = |gateway: &BaseUrl| {
-        let gateway = gateway.to_string();
-        let entry = state.of(&gateway, host).filter(|entry| entry.acknowledged() != AddressSet::EMPTY)?;
-        Some((entry.acknowledged_at(), entry, gateway))
-    };
-    let newest = settings.gateways.iter().filter_map(at_gateway).max_by_key(|(at, ..)| at.seconds());
-    let (says, is_fine) = match newest {
-        None => ("no gateway has acknowledged it yet".to_owned(), false),
-        Some((at, entry, gateway)) => {
-            let more = if entry.is_acknowledged() { "" } else { "; a newer update is not acknowledged" };
-            let age = Span(now.since(at));
-            let says = format!("{}, acknowledged {age} ago by {gateway}{more}", entry.acknowledged());
-            (says, entry.is_acknowledged())
-        }
-    };
-    StateLine { about: host.to_string(), says, is_fine }
+    fn of_host(state: &State, hostname: &Hostname, now: Timestamp) -> StateLine {
+        let entry = state.newest(hostname);
+        let is_fine = entry.is_some_and(Remembered::is_acknowledged);
+        let says = match entry.map(|entry| (entry, entry.acknowledged(), entry.acknowledged_at())) {
+            None | Some((_, AddressSet::EMPTY, _)) => "no gateway has acknowledged it yet".to_owned(),
+            Some((entry, addresses, at)) => {
+                let age = Span(now.since(at));
+                let since = if is_fine { "" } else { "; the newest update is not acknowledged" };
+                format!("{addresses} at {}, acknowledged {age} ago ({at}){since}", entry.gateway())
+            }
+        };
+        StateLine { about: hostname.to_string(), says, is_fine }
+    }
 }
 
 /// Where a look has to be taken: at the place that has something installed, the system's before the person's.

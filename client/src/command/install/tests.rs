@@ -2,8 +2,6 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use std::process::Command;
-
 use super::*;
 
 /// A machine of paper: notes every call, answers from a table by the first word after the program, else with nothing.
