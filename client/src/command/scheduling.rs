@@ -10,7 +10,7 @@ use super::install::{InstallOrder, Surroundings, ThisMachine, UninstallOrder, in
 use super::status::{self, StateView};
 use super::{Speaker, environment, located, print};
 use crate::clock;
-use crate::platform::{self, events};
+use crate::platform;
 use crate::settings;
 use crate::state::State;
 use crate::task::Scheduler;
@@ -54,29 +54,14 @@ pub(super) fn install(named: Option<PathBuf>, wanted: Installing, speaker: &Spea
     };
     let Installing { every, who, resident, scope, root, is_dry } = wanted;
     let order = InstallOrder { config, every, who, resident, scope, root, is_dry };
-    let code = ended(with_surroundings(speaker, |around| do_install(&order, around)));
-    if code == 0
-        && !is_dry
-        && platform::is_elevated()
-        && let Err(fault) = events::register()
-    {
-        speaker.warn(&format!("the event log does not know this program by name: {fault}"));
-    }
-    code
+    ended(with_surroundings(speaker, |around| do_install(&order, around)))
 }
 
 pub(super) fn uninstall(named: Option<PathBuf>, wanted: Removing, speaker: &Speaker) -> u8 {
     let Removing { scope, root, is_purge, is_dry } = wanted;
     let config = config(named, root.as_ref()).ok();
     let order = UninstallOrder { config, scope, root, is_purge, is_dry };
-    let code = ended(with_surroundings(speaker, |around| do_uninstall(&order, around)));
-    if !is_dry
-        && platform::is_elevated()
-        && let Err(fault) = events::unregister()
-    {
-        speaker.warn(&format!("the event log still knows this program by name: {fault}"));
-    }
-    code
+    ended(with_surroundings(speaker, |around| do_uninstall(&order, around)))
 }
 
 pub(super) fn status(named: Option<PathBuf>, scope: Scope, speaker: &Speaker) -> u8 {

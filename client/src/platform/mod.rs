@@ -209,6 +209,12 @@ pub fn system_folder() -> PathBuf {
     system::system_folder()
 }
 
+/// Where the system's own programs are (Windows: `C:\\Windows\\System32`). Never taken from the environment either.
+#[must_use]
+pub fn programs_folder() -> PathBuf {
+    system::programs_folder()
+}
+
 /// Where a user's own configuration is, unless the environment does not say.
 #[must_use]
 pub fn own_folder(environment: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
