@@ -55,6 +55,8 @@ impl Scene {
         );
         development_ca(site.folder(), &[GATEWAY.to_owned()]).unwrap();
         let gateway = world.run(|| site.serve());
+        // In the second of its start a gateway cannot tell a second signed update of a host from an older one.
+        std::thread::sleep(Duration::from_millis(1100));
         let scene = Self { machine, world, site, gateway: Some(gateway) };
         let key = scene.device_key();
         fs::write(scene.file("machine.key"), key).unwrap();
@@ -235,8 +237,8 @@ fn the_scheduled_client_leaves_the_work_to_a_resident_one_until_that_is_stuck() 
     });
     scene.machine.ip("link set fibre down");
     let (code, said) = scene.ask("update --scheduled");
-    assert!(code == 0 && said.contains(&format!("good {LTE}")), "{said} {}", scene.gateway.as_ref().unwrap().text());
-    assert!(said.contains("stuck or dead; this run does its work") || said.contains("it is stuck or dead"), "{said}");
+    assert!(code == 0 && said.contains(&format!("good {LTE}")), "{said}");
+    assert!(said.contains("it is stuck or dead; this run does its work"), "{said}");
     assert_eq!(scene.published(), [LTE]);
 
     resident.signal("CONT");

@@ -282,7 +282,7 @@ fn task_scheduler_is_told_what_an_administrator_installs() {
     asked.around(&paper, |around| install(&me(), around)).0.unwrap();
     let calls = paper.calls.take();
     let created = calls.iter().find(|call| call.contains("/create")).unwrap();
-    assert!(created.ends_with(r"/tn \nicgate\update /f"), "{created}");
+    assert!(created.ends_with(r"/tn \nicgate-update /f"), "{created}");
     assert!(calls.iter().any(|call| call == "events true"), "{calls:?}");
     let file = created.split(' ').nth(3).unwrap();
     assert!(!Path::new(file).exists(), "the file is gone after the call: {file}");
