@@ -34,6 +34,7 @@ pub mod schedule;
 pub mod settings;
 pub mod state;
 pub mod task;
+pub mod tls;
 pub mod trouble;
 pub mod uplink;
 pub mod way;
