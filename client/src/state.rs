@@ -373,6 +373,8 @@ fn lock(path: &Path) -> Result<Option<File>, StateFault> {
             let made = path.parent().map_or(Ok(()), fs::create_dir);
             made.and_then(|()| open())
         }
+        // Made by an administrator who ran the program by hand: locking takes no right to write.
+        Err(denied) if denied.kind() == io::ErrorKind::PermissionDenied => File::open(path).map_err(|_| denied),
         opened => opened,
     };
     let file = file.map_err(fault)?;
