@@ -58,6 +58,8 @@ pub struct Heard {
     pub from: String,
     /// The VPN through which the question went, if it did: the answer is then the VPN's address.
     pub vpn: Option<String>,
+    /// What the system notes about the address seen, where it is one of this machine's own.
+    pub marks: Option<Marks>,
 }
 
 /// How an address stands on its interface.
@@ -243,8 +245,24 @@ fn objection(rule: Rule<'_>, found: &Found) -> Option<String> {
 
 /// Why what somebody outside saw is not our address.
 fn through(rule: Rule<'_>, heard: &Heard) -> Option<String> {
-    let vpn = heard.vpn.as_ref().filter(|_| !rule.allow.vpn)?;
-    Some(format!("seen through the VPN {vpn}, so it is the VPN's address; `bind` another card, or `allow_vpn = true`"))
+    if let Some(vpn) = heard.vpn.as_ref().filter(|_| !rule.allow.vpn) {
+        return Some(format!(
+            "seen through the VPN {vpn}, so it is the VPN's address; `bind` another card, or `allow_vpn = true`"
+        ));
+    }
+    let will_go = passing(rule, heard.marks.unwrap_or_default())?;
+    let key = key_of(rule.family);
+    Some(format!("{will_go}; with `{key} = \"interface\"` one that lasts is found"))
+}
+
+/// Why an address on an interface of ours will not last.
+fn passing(rule: Rule<'_>, marks: Marks) -> Option<&'static str> {
+    if marks.is_deprecated && !rule.allow.deprecated {
+        return Some("deprecated: past its preferred lifetime (`allow_deprecated = true` would take it)");
+    }
+    // With an interface id of our own only the prefix is taken.
+    let is_unfit = marks.is_temporary && !rule.allow.temporary && rule.interface_id.is_none();
+    is_unfit.then_some("temporary: replaced within days (`allow_temporary = true` would take it)")
 }
 
 /// Why an address that somebody told us is not one to publish, unless the file allows it.
@@ -264,11 +282,8 @@ fn unfit(rule: Rule<'_>, address: IpAddr, standing: &Standing) -> Option<String>
         "the interface is down"
     } else if marks.is_tentative {
         "tentative: not yet known to be unique"
-    } else if marks.is_deprecated && !allow.deprecated {
-        "deprecated: past its preferred lifetime (`allow_deprecated = true` would take it)"
-    // With an interface id of our own only the prefix is taken.
-    } else if marks.is_temporary && !allow.temporary && rule.interface_id.is_none() {
-        "temporary: replaced within days (`allow_temporary = true` would take it)"
+    } else if let Some(why) = passing(rule, marks) {
+        why
     } else if standing.is_vpn && !allow.vpn {
         "a VPN's address (`allow_vpn = true` would take it)"
     } else {
@@ -383,7 +398,9 @@ mod tests {
         let address: IpAddr = words.next().unwrap().parse().unwrap();
         let rest: Vec<&str> = words.collect();
         let has = |word: &str| rest.contains(&word);
-        let heard = || Heard { from: "there".to_owned(), vpn: has("vpn").then(|| "wg0".to_owned()) };
+        let marks = Marks { is_temporary: has("temporary"), ..Marks::default() };
+        let vpn = || has("vpn").then(|| "wg0".to_owned());
+        let heard = || Heard { from: "there".to_owned(), vpn: vpn(), marks: Some(marks) };
         let origin = match rest[0] {
             "web" => Origin::Gateway(heard()),
             "echo" => Origin::Echo(heard()),
@@ -523,6 +540,17 @@ mod tests {
         }
         assert_eq!(send(Family::V4, "interface", "", None, &["84.0.0.4 wg0 vpn out"]), None);
         assert_eq!(send(Family::V4, "interface", "vpn", None, &["84.0.0.4 wg0 vpn out"]).as_deref(), Some("84.0.0.4"));
+    }
+
+    #[test]
+    fn a_temporary_address_is_not_sent_because_somebody_outside_sees_it() {
+        for source in ["web", "stun", "dns"] {
+            let seen = format!("2a00::9 {source} temporary");
+            assert_eq!(send(Family::V6, source, "", None, &[&seen]), None, "{source}");
+            assert_eq!(send(Family::V6, source, "temporary", None, &[&seen]).as_deref(), Some("2a00::9"), "{source}");
+        }
+        let list = &["2a00::9 web temporary", "2a00::1 eth0"][..];
+        assert_eq!(send(Family::V6, "web,interface", "", None, list).as_deref(), Some("2a00::1"));
     }
 
     #[test]

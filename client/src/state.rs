@@ -10,7 +10,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nicgate_protocol::{AddressSet, Hostname, ReturnCode, Timestamp};
+use nicgate_protocol::{AddressSet, Family, Hostname, ReturnCode, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::lease::{self, Claim, Heartbeat, Resident};
@@ -18,6 +18,11 @@ use crate::schedule::gateways::Silence;
 use crate::settings::Settings;
 use crate::uplink;
 
+/// How long whoever got the lock may take to write its claim.
+const WRITING: Duration = Duration::from_millis(if cfg!(test) { 0 } else { 500 });
+/// How often a file that somebody else has open for a moment is replaced again (a virus scanner on Windows), and after
+/// what pause.
+const REPLACING: (u32, Duration) = (5, Duration::from_millis(40));
 /// The form of the file; another number is another program's.
 const VERSION: u32 = 1;
 
@@ -105,6 +110,9 @@ pub struct Last {
     pub exit_code: u8,
     /// In words.
     pub message: String,
+    /// What people were told besides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// The file as it is written. What later versions add has a default, so that older files stay readable.
@@ -191,7 +199,8 @@ impl State {
                         claim.pid
                     ));
                     // Under another nonce, so that it knows itself no longer if it ever wakes.
-                    state.stuck = Some(Claim { nonce: format!("{} taken over", claim.nonce), ..claim });
+                    let nonce = format!("{} taken over", claim.nonce.trim_end_matches(" taken over"));
+                    state.stuck = Some(Claim { nonce, ..claim });
                     lock
                 }
                 (None, _) | (_, None) => return Ok(Opened::Busy),
@@ -204,8 +213,14 @@ impl State {
         state.file = Some(path.clone());
         nonce.clone_into(&mut state.nonce);
         state.written.claim = Some(Claim::new(std::process::id(), nonce.to_owned(), now, span));
-        // Not worth a wait for the disk: a claim that a power cut takes away has nobody behind it.
-        state.write(false)?;
+        // What the file no longer names is of no interest.
+        let urls: Vec<String> = settings.gateways.iter().map(ToString::to_string).collect();
+        state.written.silent.retain(|silence| urls.contains(&silence.gateway));
+        // Not worth a wait for the disk: a claim that a power cut takes away has nobody behind it. A full disk is no
+        // reason to leave a name wrong: then nothing is remembered, and the next run sends again.
+        if let Err(fault) = state.write(false) {
+            notes.push(format!("nothing can be remembered: {fault}"));
+        }
         Ok(Opened::Ours(Box::new(state), notes))
     }
 
@@ -242,9 +257,18 @@ impl State {
     }
 
     /// Notes that an update of a host is about to be sent. An answer that is lost, or a crash before it comes, must
-    /// not leave the older acknowledgement standing: the gateway may have recorded the new address.
-    pub fn note_sending(&mut self, gateway: &str, hostname: &Hostname) {
+    /// not leave an older acknowledgement standing: the gateway may have recorded the new address. What another
+    /// gateway acknowledged counts no longer either, if it was something else: both may drive the same DNS.
+    pub fn note_sending(&mut self, gateway: &str, hostname: &Hostname, addresses: AddressSet) {
         self.entry(gateway, hostname).note_sending();
+        let device = self.device.clone();
+        for entry in &mut self.written.hosts {
+            let is_elsewhere =
+                entry.gateway != gateway && entry.hostname == hostname.as_str() && entry.device == device;
+            if is_elsewhere && addresses.iter().any(|sent| entry.acknowledged().of(Family::of(sent)) != Some(sent)) {
+                entry.note_sending();
+            }
+        }
     }
 
     /// Notes what was sent for a host and the word that came back.
@@ -345,7 +369,16 @@ impl State {
             file.sync_all().map_err(fault)?;
         }
         drop(file);
-        fs::rename(&fresh, path).map_err(fault)
+        let mut tries = REPLACING.0;
+        loop {
+            match fs::rename(&fresh, path) {
+                Err(busy) if busy.kind() == io::ErrorKind::PermissionDenied && tries > 0 => {
+                    tries -= 1;
+                    std::thread::sleep(REPLACING.1);
+                }
+                ended => return ended.map_err(fault),
+            }
+        }
     }
 
     fn is_about(&self, entry: &Remembered, gateway: &str, hostname: &Hostname) -> bool {
@@ -398,7 +431,11 @@ fn is_held(path: &Path) -> Result<bool, StateFault> {
 
 /// The claim of whoever holds the lock, if it should have ended by now.
 fn stuck(path: &Path, now: Timestamp) -> Option<Claim> {
-    peek(path).and_then(|written| written.claim).filter(|claim| !claim.holds(now))
+    let expired = || peek(path).and_then(|written| written.claim).filter(|claim| !claim.holds(now));
+    let first = expired()?;
+    // One that has just got the lock may not have written its claim over that of a dead one yet.
+    std::thread::sleep(WRITING);
+    expired().filter(|claim| *claim == first)
 }
 
 /// The file, if it is there, whole and of our version.
@@ -493,12 +530,29 @@ mod tests {
         let (mut state, _) = open(&settings);
         state.note(GATEWAY, &host, sent, &ReturnCode::NoChg(sent), at(11));
         assert!(state.of(GATEWAY, &host).unwrap().is_acknowledged());
-        state.note_sending(GATEWAY, &host);
+        state.note_sending(GATEWAY, &host, sent);
         assert!(!state.of(GATEWAY, &host).unwrap().is_acknowledged(), "an answer is outstanding");
         drop(state);
 
         settings.device = nicgate_protocol::DeviceId::parse("other").unwrap();
         assert!(open(&settings).0.of(GATEWAY, &host).is_none());
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn what_one_gateway_is_told_makes_another_acknowledgement_old() {
+        let folder = folder("several");
+        let settings = settings(&folder);
+        let host = settings.hosts[0].clone();
+        let [x, y] = [1, 2].map(|last| AddressSet { v4: Some(Ipv4Addr::new(192, 0, 2, last)), v6: None });
+        let (mut state, _) = open(&settings);
+        let other = "https://other.example";
+        state.note(GATEWAY, &host, x, &ReturnCode::Good(x), at(7));
+        state.note_sending(other, &host, x);
+        assert!(state.of(GATEWAY, &host).unwrap().is_acknowledged(), "it was told the same");
+        state.note_sending(other, &host, y);
+        assert!(!state.of(GATEWAY, &host).unwrap().is_acknowledged(), "it knows less than the other now");
+        drop(state);
         fs::remove_dir_all(folder).unwrap();
     }
 

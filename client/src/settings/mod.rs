@@ -451,12 +451,18 @@ fn place_of(file: &mut File<'_>, key: &str, ending: &str, environment: &dyn Fn(&
         return file.beside(&written);
     }
     let beside = file.path().with_extension(ending);
-    let name = beside.file_name().unwrap_or_default();
-    match environment("STATE_DIRECTORY").filter(|folder| !folder.is_empty()) {
-        Some(folder) => Path::new(&folder).join(name),
-        None if file.path().starts_with("/etc") => Path::new("/var/lib/nicgate-client").join(name),
-        None => beside,
-    }
+    let path = std::path::absolute(&beside).unwrap_or_else(|_| beside.clone());
+    let below_etc = path.strip_prefix("/etc").ok();
+    let state = environment("STATE_DIRECTORY").filter(|folder| !folder.is_empty());
+    let folder = match (state, below_etc) {
+        (Some(folder), _) => PathBuf::from(folder),
+        (None, Some(_)) => PathBuf::from("/var/lib/nicgate-client"),
+        (None, None) => return beside,
+    };
+    // `/etc/nicgate/client.toml` has `client.state.json`; another one in `/etc` must not share it.
+    let inner = below_etc.map(|inner| inner.strip_prefix("nicgate").unwrap_or(inner));
+    let name = inner.unwrap_or(Path::new(path.file_name().unwrap_or_default()));
+    folder.join(name.to_string_lossy().replace(std::path::MAIN_SEPARATOR, "-"))
 }
 
 /// The span under a key. What is wrong is noted.
