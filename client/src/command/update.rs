@@ -83,7 +83,7 @@ pub async fn update(settings: &Settings, when: When, role: Role, outside: Outsid
                 there
             }
         }
-        none => none,
+        there @ (Resident::AtWork(_) | Resident::Failing | Resident::None | Resident::Silent(_)) => there,
     };
     match (role, resident) {
         (Role::Scheduled(_), Resident::AtWork(age)) => {
