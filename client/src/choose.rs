@@ -153,6 +153,17 @@ pub fn chosen(judged: &[Judged]) -> Option<IpAddr> {
     judged.iter().find_map(|judged| judged.chosen)
 }
 
+/// What people should know of an address that is sent all the same: the router was asked first, and what it says of
+/// itself shows that it shares its address with others.
+#[must_use]
+pub fn caveat(judged: &[Judged]) -> Option<String> {
+    let sent = judged.iter().filter(|judged| matches!(judged.found.origin, Origin::Gateway(_) | Origin::Echo(_)));
+    let sent = sent.filter_map(|judged| judged.chosen).find(IpAddr::is_ipv4)?;
+    let router = judged.iter().find(|judged| matches!(judged.found.origin, Origin::Router(_)))?.found.address;
+    let why = claims::objection(router)?.sentence;
+    Some(format!("the router's outer address is {router}, not {sent}: {why}"))
+}
+
 /// Whether an address could be sent: then sources behind its own need not be asked.
 #[must_use]
 pub fn is_acceptable(rule: Rule<'_>, found: &Found) -> bool {
@@ -557,5 +568,16 @@ mod tests {
         let sent = |last| chosen(&choose(rule(last), &list)).unwrap().to_string();
         assert_eq!(sent(None), "2a00::1:0:0:1:2", "only the prefix is taken, and that is not temporary");
         assert_eq!(sent(Some("2a00:0:0:2::1:2")), "2a00::2:0:0:1:2", "what is published is recognized");
+    }
+
+    #[test]
+    fn a_router_behind_carrier_nat_is_mentioned() {
+        let sources = ["router", "web"].map(|text| Source::parse(text).unwrap());
+        let (family, allow) = (Family::V4, Allow::default());
+        let rule = Rule { family, sources: &sources, allow, interface_id: None, last: None };
+        let said = |list: [&str; 2]| caveat(&choose(rule, &list.map(found)));
+        let caveat = said(["100.64.0.9 router", "84.0.0.4 web"]).unwrap();
+        assert!(caveat.starts_with("the router's outer address is 100.64.0.9, not 84.0.0.4: "), "{caveat}");
+        assert_eq!(said(["84.0.0.4 router", "84.0.0.4 web"]), None);
     }
 }

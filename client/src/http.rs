@@ -91,7 +91,7 @@ impl Caller {
             Trust::PublicRoots => RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() },
             Trust::Only(roots) => roots.clone(),
         };
-        let mut tls = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        let mut tls = ClientConfig::builder_with_provider(Arc::new(crate::tls::provider()))
             .with_safe_default_protocol_versions()
             .expect("ring has suites for TLS 1.2 and for 1.3")
             .with_root_certificates(roots)

@@ -8,6 +8,7 @@
 //! | [`settings`], [`base_url`] | what the configuration file says, with file, line and column where it errs |
 //! | [`detect`], [`platform`] | where addresses come from |
 //! | [`gateway`] | connects, signs, sends |
+//! | [`task`] | what runs by itself, as each system's scheduler is told. Pure |
 //! | [`state`] | what was last sent and heard; one instance at a time |
 //! | [`command`] | the verbs; [`command::update`] holds the journey of one update |
 //! | [`report`], [`trouble`] | how it ended, for people, for scripts, as an exit code |
@@ -33,6 +34,7 @@ pub mod schedule;
 pub mod settings;
 pub mod state;
 pub mod task;
+pub mod tls;
 pub mod trouble;
 pub mod uplink;
 pub mod way;

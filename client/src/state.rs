@@ -498,6 +498,7 @@ mod tests {
         fs::write(settings.state_file.as_ref().unwrap(), text).unwrap();
         let (state, notes) = open(&settings);
         assert!(state.of(GATEWAY, &settings.hosts[0]).unwrap().is_acknowledged() && notes.is_empty());
+        drop(state);
         fs::remove_dir_all(folder).unwrap();
     }
 

@@ -31,5 +31,6 @@ mod servers;
 mod several_providers;
 mod signatures;
 mod tls;
+mod uplinks;
 mod upstream;
 mod windows_platform;

@@ -4,6 +4,9 @@
 //! checked before the first change, and `--dry-run` shows every file and every call instead. What needs rights that we
 //! do not have is said, and asked for where the system lets us (Windows); `sudo` is never called by ourselves.
 
+mod found;
+mod steps;
+
 use std::ffi::OsString;
 use std::fmt;
 use std::fs;
@@ -13,14 +16,17 @@ use std::process::Output;
 use std::str::FromStr;
 use std::time::Duration;
 
-use toml::de::{DeTable, DeValue};
-
-use crate::entropy;
-use crate::platform;
+use crate::platform::{self, Readers};
 use crate::settings::{self, Mistakes};
 use crate::task::fitness::{self, Facts, KeyPlace};
-use crate::task::place::{Place, Said, Scope, Standing};
-use crate::task::{Account, Answer, Call, ENCLOSED, Job, Plan, Scheduler, Step, Unfit, one_line, windows_xml};
+use crate::task::place::{Place, Scope};
+use crate::task::{Account, Answer, Job, Plan, Scheduler, Unfit};
+pub(super) use found::{environment, standing};
+use found::{folders, inside, leftovers, places, whoever_installs};
+use steps::{perform, remove, run, show};
+
+/// How much longer a run may take than it goes on trying: the last try has to end.
+const MARGIN: Duration = Duration::from_secs(60);
 
 /// What `install` is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,6 +118,18 @@ pub trait Machine {
     /// # Errors
     /// When that person says no, or there is nobody to ask.
     fn run_elevated(&self, words: &[OsString]) -> io::Result<u32>;
+
+    /// Makes our name known to the system's event log, or takes it off.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    fn keep_events(&self, is_wanted: bool) -> io::Result<()>;
+
+    /// Lets nobody but `readers` at a file or folder.
+    ///
+    /// # Errors
+    /// When the system does not set it.
+    fn restrict(&self, path: &Path, readers: Readers) -> io::Result<()>;
 }
 
 /// The machine we run on.
@@ -128,6 +146,14 @@ impl Machine for ThisMachine {
 
     fn run_elevated(&self, words: &[OsString]) -> io::Result<u32> {
         platform::run_elevated(words)
+    }
+
+    fn keep_events(&self, is_wanted: bool) -> io::Result<()> {
+        if is_wanted { platform::events::register() } else { platform::events::unregister() }
+    }
+
+    fn restrict(&self, path: &Path, readers: Readers) -> io::Result<()> {
+        platform::restrict(path, readers)
     }
 }
 
@@ -211,10 +237,9 @@ pub fn install(order: &InstallOrder, around: &Surroundings<'_>) -> Result<(), Fa
     let standing = standing(around);
     let place = Place::of(around.scheduler, order.scope, order.root.as_deref(), &standing)?;
     let config = std::path::absolute(&order.config).map_err(|fault| Failure::File(order.config.clone(), fault))?;
-    let me = whoever_installs(around);
     let account = match &order.who {
-        None => place.usual_account(&me),
-        Some(Who::Me) => Account::User(me),
+        None => place.usual_account("me"),
+        Some(Who::Me) => Account::User(whoever_installs(around)),
         Some(Who::Named(name)) => Account::User(name.clone()),
         Some(Who::Service) => Account::Service,
         Some(Who::System) => Account::System,
@@ -223,15 +248,18 @@ pub fn install(order: &InstallOrder, around: &Surroundings<'_>) -> Result<(), Fa
     (plan.every, plan.resident) = (order.every, order.resident);
 
     let readable = inside(order.root.as_deref(), &plan.config);
-    let loaded = settings::load(&readable, around.environment).map_err(Failure::Mistakes)?;
-    loaded.warnings.iter().for_each(|warning| (around.say)(warning));
-    let (key, state_file) = places(&plan.config, &readable);
+    let may = order.is_dry || standing.is_elevated || !place.is_guarded();
+    // What we may not even read is looked through by the run that may.
+    let is_closed = fs::read(&readable).is_err_and(|fault| fault.kind() == io::ErrorKind::PermissionDenied);
+    if !may && is_closed {
+        return elevate(order.words(&plan), around);
+    }
+    let (key, state_file) = places(&plan.config, &readable, order.root.as_deref());
     let key_file = match &key {
         KeyPlace::File(path) => Some(PathBuf::from(path)),
         KeyPlace::Config | KeyPlace::Environment(_) | KeyPlace::SealedForPerson(_) => None,
     };
     let (temporary, homes) = folders(around);
-    let is_config_private = platform::is_readable_by_others(&readable) == Some(false);
     let facts = Facts {
         scheduler: around.scheduler,
         is_system: place.is_system(),
@@ -239,20 +267,27 @@ pub fn install(order: &InstallOrder, around: &Surroundings<'_>) -> Result<(), Fa
         homes,
         key,
         state_file,
-        is_config_private,
+        is_config_private: platform::is_readable_by_others(&readable) == Some(false),
     };
     fitness::check(&plan, &facts)?;
+    if !may {
+        return elevate(order.words(&plan), around);
+    }
+    let loaded = settings::load(&readable, &environment(&place, around)).map_err(Failure::Mistakes)?;
+    loaded.warnings.iter().for_each(|warning| (around.say)(warning));
+    // Our own patience ends before the scheduler's.
+    plan.limit = plan.limit.max(loaded.settings.retry_for + MARGIN);
 
     let mut steps = place.install(&plan, key_file.as_deref())?;
     if !plan.resident && is_there(&place, Job::Resident, around) {
         steps.extend(place.uninstall(Job::Resident));
     }
+    if around.scheduler == Scheduler::TaskScheduler {
+        prepare(&readers(&plan, key_file.as_deref()), order.is_dry, around)?;
+    }
     if order.is_dry {
         steps.iter().for_each(|step| show(step, around));
         return Ok(());
-    }
-    if place.is_guarded() && !standing.is_elevated {
-        return elevate(order.words(&plan), around);
     }
     steps.iter().try_for_each(|step| perform(step, around))?;
     let every = plan.every.as_secs();
@@ -268,6 +303,36 @@ pub fn install(order: &InstallOrder, around: &Surroundings<'_>) -> Result<(), Fa
     Ok(())
 }
 
+/// Who may come at which file, so that the service account reads configuration and key and writes its state. A folder
+/// is opened only where it is the one that is ours alone.
+fn readers(plan: &Plan, key_file: Option<&Path>) -> Vec<(PathBuf, Readers)> {
+    let folder = platform::system_folder();
+    if plan.account != Account::Service || plan.config.parent() != Some(&folder) {
+        return Vec::new();
+    }
+    let key_file = key_file.filter(|key_file| key_file.starts_with(&folder)).map(Path::to_owned);
+    let key_file = key_file.map(|key_file| (key_file, Readers::Service));
+    [(folder, Readers::ServiceWriter)].into_iter().chain(key_file).collect()
+}
+
+/// What Windows needs besides the tasks.
+fn prepare(readers: &[(PathBuf, Readers)], is_dry: bool, around: &Surroundings<'_>) -> Result<(), Failure> {
+    for (path, who) in readers {
+        if is_dry {
+            (around.say)(&format!("let nobody but {who:?} at {}", path.display()));
+            continue;
+        }
+        around.machine.restrict(path, *who).map_err(|fault| Failure::File(path.clone(), fault))?;
+    }
+    if is_dry {
+        (around.say)("make our name known to the event log");
+    } else if let Err(fault) = around.machine.keep_events(true) {
+        // Without it everything works, and the log shows our texts with a complaint of its own around them.
+        (around.say)(&format!("the event log does not take our name: {fault}"));
+    }
+    Ok(())
+}
+
 /// Takes away what [`install`] made.
 ///
 /// # Errors
@@ -277,7 +342,7 @@ pub fn uninstall(order: &UninstallOrder, around: &Surroundings<'_>) -> Result<()
     let place = Place::of(around.scheduler, order.scope, order.root.as_deref(), &standing)?;
     let jobs: Vec<Job> = Job::BOTH.into_iter().filter(|job| is_there(&place, *job, around)).collect();
     let mut rest = match (&order.config, order.is_purge) {
-        (Some(config), true) => leftovers(&inside(order.root.as_deref(), config), &place),
+        (Some(config), true) => leftovers(config, order.root.as_deref(), &place, around),
         (None, true) => {
             return Err(Unfit::new("--purge deletes a configuration", "name it with --config FILE").into());
         }
@@ -301,6 +366,12 @@ pub fn uninstall(order: &UninstallOrder, around: &Surroundings<'_>) -> Result<()
         if !order.is_dry {
             (around.say)(&format!("removed: {}", job.name()));
         }
+    }
+    if around.scheduler == Scheduler::TaskScheduler
+        && !order.is_dry
+        && let Err(fault) = around.machine.keep_events(false)
+    {
+        (around.say)(&format!("the event log keeps our name: {fault}"));
     }
     for path in rest {
         if !order.is_dry {
@@ -386,223 +457,15 @@ pub(super) fn ask(place: &Place, job: Job, around: &Surroundings<'_>) -> Answer 
             Err(fault) => return Answer::Unclear(format!("{}: {fault}", call.program.display())),
         }
     }
-    match place.answer(job, &said) {
-        // A Task Scheduler that only pretends (Wine's) says yes to everything. The file of a task tells.
-        Answer::There(None) if place.keeps(job).is_some_and(|file| is_missing(&file)) => Answer::Missing,
-        answer @ (Answer::Denied | Answer::Missing | Answer::Unclear(_) | Answer::There(_)) => answer,
-    }
+    let answer = place.answer(job, &said);
+    // A Task Scheduler that only pretends (Wine's) says yes to everything. The file of a task tells.
+    let is_silent = answer == Answer::There(None);
+    if is_silent && place.keeps(job).is_some_and(|file| is_missing(&file)) { Answer::Missing } else { answer }
 }
 
 /// Whether a file is known not to be there; one that we may not look at is no such file.
 fn is_missing(path: &Path) -> bool {
     fs::metadata(path).is_err_and(|fault| fault.kind() == io::ErrorKind::NotFound)
-}
-
-fn perform(step: &Step, around: &Surroundings<'_>) -> Result<(), Failure> {
-    match step {
-        Step::Remove(path) => remove(path),
-        Step::Write(path, text) => write(path, text.as_bytes()).map_err(|fault| Failure::File(path.clone(), fault)),
-        Step::Run(call) => match run(call, around) {
-            Ok(said) if said.exit_code == 0 || call.may_fail => Ok(()),
-            Ok(said) => {
-                let words = if said.complaint.trim().is_empty() { said.output } else { said.complaint };
-                let words = format!("{} (exit code {})", one_line(&words), said.exit_code);
-                Err(Failure::Call(call.to_string(), words.trim_start().to_owned()))
-            }
-            Err(_) if call.may_fail => Ok(()),
-            Err(fault) => Err(Failure::Call(call.to_string(), fault.to_string())),
-        },
-    }
-}
-
-fn show(step: &Step, around: &Surroundings<'_>) {
-    match step {
-        Step::Remove(path) => (around.say)(&format!("remove {}", path.display())),
-        Step::Write(path, text) => (around.say)(&format!("write {}\n{text}", path.display())),
-        Step::Run(call) => {
-            (around.say)(&format!("run {call}"));
-            if let Some(text) = &call.enclosed {
-                (around.say)(text);
-            }
-        }
-    }
-}
-
-/// Makes a call. What it encloses is in a file of its own for that time, also when the call fails.
-fn run(call: &Call, around: &Surroundings<'_>) -> io::Result<Said> {
-    let enclosed = call.enclosed.as_deref().map(Enclosed::write).transpose()?;
-    let words: Vec<OsString> = call
-        .words
-        .iter()
-        .map(|word| match &enclosed {
-            Some(file) if word == ENCLOSED => file.0.clone().into(),
-            Some(_) | None => word.into(),
-        })
-        .collect();
-    let output = around.machine.run(&call.program, &words)?;
-    Ok(Said {
-        exit_code: output.status.code().map_or(1, i32::cast_unsigned),
-        output: String::from_utf8_lossy(&output.stdout).into_owned(),
-        complaint: String::from_utf8_lossy(&output.stderr).into_owned(),
-    })
-}
-
-/// A file that is there as long as this is.
-struct Enclosed(PathBuf);
-
-impl Enclosed {
-    fn write(text: &str) -> io::Result<Self> {
-        let dice = entropy::throw().ok_or_else(|| io::Error::other("the system gives no random bytes"))?;
-        let name = entropy::nonce(dice);
-        let path = std::env::temp_dir().join(format!("nicgate-{name}.xml"));
-        let mut file = fs::File::create_new(&path)?;
-        let enclosed = Self(path);
-        io::Write::write_all(&mut file, &windows_xml::utf16(text))?;
-        Ok(enclosed)
-    }
-}
-
-impl Drop for Enclosed {
-    fn drop(&mut self) {
-        // What stays holds no secret, and the system empties the folder.
-        let _ = fs::remove_file(&self.0);
-    }
-}
-
-/// Writes a file as a whole: whoever reads it meanwhile sees the old one or the new one.
-fn write(path: &Path, text: &[u8]) -> io::Result<()> {
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    let mut fresh = path.as_os_str().to_owned();
-    fresh.push(".new");
-    fs::write(&fresh, text)?;
-    fs::rename(&fresh, path)
-}
-
-/// Takes a file, a link or a folder away.
-fn remove(path: &Path) -> Result<(), Failure> {
-    let ended = match path.symlink_metadata() {
-        Ok(about) if about.is_dir() => fs::remove_dir_all(path),
-        Ok(_) => fs::remove_file(path),
-        Err(fault) => Err(fault),
-    };
-    match ended {
-        Err(fault) if fault.kind() != io::ErrorKind::NotFound => Err(Failure::File(path.to_owned(), fault)),
-        Ok(()) | Err(_) => Ok(()),
-    }
-}
-
-/// A path of another system as we see it.
-fn inside(root: Option<&Path>, path: &Path) -> PathBuf {
-    match root {
-        Some(root) => root.join(path.strip_prefix("/").unwrap_or(path)),
-        None => path.to_owned(),
-    }
-}
-
-/// Where a configuration has its key from and what it names as state file, relative paths taken as `config` means
-/// them. It was loaded before: what is not found is not there.
-fn places(config: &Path, readable: &Path) -> (KeyPlace, Option<String>) {
-    let text = fs::read_to_string(readable).unwrap_or_default();
-    let table = DeTable::parse(&text).map(toml::Spanned::into_inner).unwrap_or_default();
-    let value = |name: &str| match table.get(name).map(toml::Spanned::get_ref) {
-        Some(DeValue::String(text)) => Some(text.to_string()),
-        Some(_) | None => None,
-    };
-    let beside = |path: String| config.parent().unwrap_or(Path::new("")).join(path).display().to_string();
-    let key = match (value("key_file"), value("key_env")) {
-        (Some(file), _) => KeyPlace::File(beside(file)),
-        (None, Some(name)) => KeyPlace::Environment(name),
-        (None, None) => KeyPlace::Config,
-    };
-    (key, value("state_file").map(beside))
-}
-
-/// What `--purge` deletes: configuration, key and state.
-fn leftovers(config: &Path, place: &Place) -> Vec<PathBuf> {
-    let (key, state_file) = places(config, config);
-    let state = state_file.map_or_else(|| config.with_extension("state.json"), PathBuf::from);
-    let mut paths = vec![config.to_owned()];
-    if let KeyPlace::File(key) = key {
-        paths.push(key.into());
-    }
-    paths.extend(["", ".lock", ".new", ".damaged"].map(|ending| {
-        let mut path = state.clone().into_os_string();
-        path.push(ending);
-        path.into()
-    }));
-    if let (Some(folder), true) = (place.state_folder(), place.is_guarded()) {
-        // With an account of its own the folder is a link into `private`.
-        paths.extend([folder.into(), PathBuf::from("/var/lib/private/nicgate-client")]);
-    }
-    paths
-}
-
-/// Who and where we are.
-pub(super) fn standing(around: &Surroundings<'_>) -> Standing {
-    let folder = |name: &str| (around.environment)(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let user_id = match around.scheduler {
-        Scheduler::Launchd => said_by(around, "/usr/bin/id", &["-u"]),
-        Scheduler::Systemd | Scheduler::TaskScheduler => None,
-    };
-    Standing {
-        is_elevated: around.machine.is_elevated(),
-        home: folder("HOME"),
-        config_home: folder("XDG_CONFIG_HOME"),
-        user_id,
-        programs: programs(around),
-    }
-}
-
-/// The folder of Windows' own programs.
-fn programs(around: &Surroundings<'_>) -> PathBuf {
-    let windows = (around.environment)("SystemRoot").unwrap_or_else(|| "C:\\Windows".to_owned());
-    PathBuf::from(format!("{windows}\\System32"))
-}
-
-/// The person who installs: by identifier on Windows; elsewhere nobody asks.
-fn whoever_installs(around: &Surroundings<'_>) -> String {
-    if around.scheduler != Scheduler::TaskScheduler {
-        return "me".to_owned();
-    }
-    let whoami = format!("{}\\whoami.exe", programs(around).display());
-    let said = said_by(around, &whoami, &["/user", "/fo", "csv", "/nh"]);
-    said.and_then(|said| crate::task::schtasks::who(&said)).unwrap_or_else(|| {
-        let variable = |name: &str| (around.environment)(name).unwrap_or_default();
-        format!("{}\\{}", variable("USERDOMAIN"), variable("USERNAME"))
-    })
-}
-
-fn said_by(around: &Surroundings<'_>, program: &str, words: &[&str]) -> Option<String> {
-    let said = run(&Call::new(program, words), around).ok()?;
-    (said.exit_code == 0).then(|| said.output.trim().to_owned())
-}
-
-/// Folders that are emptied now and then, and those below which people's own lie.
-fn folders(around: &Surroundings<'_>) -> (Vec<String>, Vec<String>) {
-    let set = |name: &&str| (around.environment)(name).filter(|value| !value.is_empty());
-    let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
-    let mut temporary: Vec<String> = ["TMPDIR", "TEMP", "TMP"].iter().filter_map(set).collect();
-    let homes = match around.scheduler {
-        Scheduler::TaskScheduler => {
-            temporary.extend(set(&"SystemRoot").map(|windows| format!("{windows}\\Temp")));
-            // Ours lies beside the others'; but that of the system itself lies elsewhere.
-            let ours = set(&"USERPROFILE");
-            let beside = ours.as_deref().and_then(|ours| ours.rsplit_once('\\')).map(|(folder, _)| folder.to_owned());
-            let drive = set(&"SystemDrive").unwrap_or_else(|| "C:".to_owned());
-            beside.into_iter().chain([format!("{drive}\\Users")]).collect()
-        }
-        Scheduler::Systemd => {
-            temporary.extend(texts(&["/tmp", "/var/tmp"]));
-            texts(&["/home", "/root", "/run/user"])
-        }
-        Scheduler::Launchd => {
-            temporary.extend(texts(&["/tmp", "/var/tmp", "/private/tmp", "/private/var/tmp", "/private/var/folders"]));
-            texts(&["/Users"])
-        }
-    };
-    (temporary, homes)
 }
 
 #[cfg(test)]

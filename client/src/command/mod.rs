@@ -167,11 +167,7 @@ impl Speaker {
         }
     }
 
-    /// Writes down how an update of the resident client ended.
-    fn log_update(&self, file: Option<&LogFile>, role: &str, now: Timestamp, ended: &Result<Report, Trouble>) {
-        self.log(file, role, now, ended, true);
-    }
-
+    /// Writes down how an update ended; `was_well` says how the one before it did.
     fn log(&self, file: Option<&LogFile>, role: &str, now: Timestamp, ended: &Result<Report, Trouble>, was_well: bool) {
         if let Some(file) = file
             && let Err(fault) = log::update(file, role, now, ended, was_well)

@@ -50,7 +50,7 @@ pub async fn run(path: &Path, loaded: Loaded, speaker: &Speaker) -> Result<u8, T
     });
     let mut alive = std::pin::pin!(service::keep_alive());
     let mut written = modified(path);
-    let mut failures = 0;
+    let mut failures: u32 = 0;
     service::notify_ready();
     loop {
         let begun = Instant::now();
@@ -60,7 +60,7 @@ pub async fn run(path: &Path, loaded: Loaded, speaker: &Speaker) -> Result<u8, T
             () = &mut stop => break,
             () = &mut alive => break,
         };
-        speaker.log_update(settings.log.as_ref(), "resident", outside.now(), &ended);
+        speaker.log(settings.log.as_ref(), "resident", outside.now(), &ended, failures == 0);
         let dice = outside.number()?;
         let rest = match &ended {
             Ok(report) if matches!(report.ending, Ending::Busy) => BUSY,

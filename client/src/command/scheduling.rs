@@ -5,16 +5,16 @@ use std::fmt::Display;
 use std::path::PathBuf;
 
 use super::arguments::{Installing, Removing};
-use super::install::{Failure, uninstall as do_uninstall};
+use super::install::{self, Failure, uninstall as do_uninstall};
 use super::install::{InstallOrder, Surroundings, ThisMachine, UninstallOrder, install as do_install};
 use super::status::{self, StateView};
-use super::{Speaker, environment, located, print};
+use super::{Speaker, environment, print};
 use crate::clock;
-use crate::platform::{self, events};
+use crate::platform;
 use crate::settings;
 use crate::state::State;
-use crate::task::Scheduler;
 use crate::task::place::Scope;
+use crate::task::{Scheduler, Unfit};
 
 /// Calls `act` with what surrounds a command here.
 fn with_surroundings<T>(speaker: &Speaker, act: impl FnOnce(&Surroundings<'_>) -> T) -> Result<T, u8> {
@@ -54,42 +54,26 @@ pub(super) fn install(named: Option<PathBuf>, wanted: Installing, speaker: &Spea
     };
     let Installing { every, who, resident, scope, root, is_dry } = wanted;
     let order = InstallOrder { config, every, who, resident, scope, root, is_dry };
-    let code = ended(with_surroundings(speaker, |around| do_install(&order, around)));
-    if code == 0
-        && !is_dry
-        && platform::is_elevated()
-        && let Err(fault) = events::register()
-    {
-        speaker.warn(&format!("the event log does not know this program by name: {fault}"));
-    }
-    code
+    ended(with_surroundings(speaker, |around| do_install(&order, around)))
 }
 
 pub(super) fn uninstall(named: Option<PathBuf>, wanted: Removing, speaker: &Speaker) -> u8 {
     let Removing { scope, root, is_purge, is_dry } = wanted;
     let config = config(named, root.as_ref()).ok();
     let order = UninstallOrder { config, scope, root, is_purge, is_dry };
-    let code = ended(with_surroundings(speaker, |around| do_uninstall(&order, around)));
-    if !is_dry
-        && platform::is_elevated()
-        && let Err(fault) = events::unregister()
-    {
-        speaker.warn(&format!("the event log still knows this program by name: {fault}"));
-    }
-    code
+    ended(with_surroundings(speaker, |around| do_uninstall(&order, around)))
 }
 
 pub(super) fn status(named: Option<PathBuf>, scope: Scope, speaker: &Speaker) -> u8 {
-    // What is scheduled can be told also where the configuration is gone.
-    let state = match located(named.as_deref()) {
-        Ok((_, loaded)) => StateView::of(&State::peek(&loaded.settings), &loaded.settings, clock::now()),
-        Err(trouble) => {
-            speaker.warn(&trouble.to_string());
-            StateView::default()
-        }
-    };
     let looked = with_surroundings(speaker, |around| {
-        status::place(scope, around).map(|place| status::look(&place, state, around))
+        let place = status::place(scope, around)?;
+        let path = named.map_or_else(|| settings::locate(&environment), Ok);
+        // What is scheduled has its state where its scheduler puts it. Without a configuration it can be told still.
+        let state = match path.and_then(|path| settings::load(&path, &install::environment(&place, around))) {
+            Ok(loaded) => StateView::of(&State::peek(&loaded.settings), &loaded.settings, clock::now()),
+            Err(mistakes) => StateView::without_settings(&mistakes.to_string()),
+        };
+        Ok::<_, Unfit>(status::look(&place, state, around))
     });
     match looked {
         Ok(Ok(status)) => {

@@ -71,6 +71,13 @@ impl StateView {
         Self { lines }
     }
 
+    /// Nothing is known, because the configuration cannot be used.
+    #[must_use]
+    pub fn without_settings(why: &str) -> Self {
+        let says = why.lines().next().unwrap_or_default().to_owned();
+        Self { lines: vec![StateLine { about: "configuration".to_owned(), says, is_fine: false }] }
+    }
+
     fn of_host(state: &State, hostname: &Hostname, now: Timestamp) -> StateLine {
         let entry = state.newest(hostname);
         let is_fine = entry.is_some_and(Remembered::is_acknowledged);

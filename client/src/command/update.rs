@@ -10,7 +10,7 @@ use std::time::Duration;
 use nicgate_protocol::{AddressSet, Family, Timestamp};
 use tokio::time::timeout;
 
-use crate::choose::{Found, Judged, Rule, choose, chosen};
+use crate::choose::{Found, Judged, Rule, caveat, choose, chosen};
 use crate::detect::{self, Reach, Surroundings, Survey, Unlearned, probe};
 use crate::entropy;
 use crate::gateway::Gateway;
@@ -22,7 +22,7 @@ use crate::reply::{self, Heard, Verdict};
 use crate::report::{Ending, Report, Sent};
 use crate::schedule::{self, Due, Span, Why, gateways};
 use crate::settings::Settings;
-use crate::state::{Last, Opened, State};
+use crate::state::{Last, Opened, ResidentLock, State};
 use crate::trouble::{NoAnswer, Trouble};
 use crate::uplink::{self, Choice};
 use crate::way::Way;
@@ -70,10 +70,17 @@ pub async fn update(settings: &Settings, when: When, role: Role, outside: Outsid
             state.close()?;
             return Ok(Report::without_work(Ending::LeftToResident(age)));
         }
-        (Role::Scheduled | Role::Person, Resident::Silent(age)) => notes.push(format!(
-            "the resident client has not come round for {}: it is stuck or dead; this run does its work",
-            Span(age)
-        )),
+        (Role::Scheduled | Role::Person, Resident::Silent(age)) => {
+            // One that is dead has let go of its lock, and is mentioned this once.
+            let is_dead = ResidentLock::take(settings)?.is_some();
+            if is_dead {
+                state.note_resident(None);
+            }
+            let how = if is_dead { "dead" } else { "stuck" };
+            let age = Span(age);
+            notes
+                .push(format!("the resident client has not come round for {age}: it is {how}; this run does its work"));
+        }
         (Role::Scheduled, Resident::Failing) => {
             notes.push("the resident client fails; this run tries for itself".to_owned());
         }
@@ -96,8 +103,10 @@ pub async fn update(settings: &Settings, when: When, role: Role, outside: Outsid
         Err(trouble) => (trouble.exit_code(), trouble.to_string()),
     };
     state.note_last(Last { at: outside.now().seconds(), exit_code, message });
-    if let Role::Resident(next) = role {
-        state.note_resident(Some(heartbeat(next, exit_code == 0)));
+    if let Role::Resident(interval) = role {
+        // A gateway may wish for more quiet than that.
+        let wish = ended.as_ref().ok().and_then(Report::another_try).flatten().unwrap_or_default();
+        state.note_resident(Some(heartbeat(interval.max(wish), exit_code == 0)));
     }
     if let Err(fault) = state.close() {
         // The gateway has spoken, so this changes nothing about how the update ended: the next run repeats it.
@@ -142,6 +151,7 @@ async fn attempt(settings: &Settings, when: When, outside: Outside<'_>, state: &
         return Err(Trouble::NoAddress(unlearned, judged.len()));
     }
     notes.extend(unlearned.iter().filter(|unlearned| addresses.of(unlearned.family).is_none()).map(untouched));
+    notes.extend(caveat(&judged));
 
     let ending = tell(
         &Telling { settings, caller: &caller, when, outside, addresses },

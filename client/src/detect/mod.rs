@@ -32,6 +32,11 @@ const STUN: [&str; 2] = ["stun.cloudflare.com:3478", "stun.l.google.com:19302"];
 /// The DNS servers that are asked when the file names none.
 const WHOAMI: [&str; 2] = ["myip.opendns.com@resolver1.opendns.com", "txt-ch:whoami.cloudflare@one.one.one.one"];
 
+/// How long a router may take, which is in the same room; one that says nothing knows neither protocol.
+const NEARBY: Duration = Duration::from_secs(4);
+/// How long an answer in a datagram may take, repeats included.
+const DATAGRAM: Duration = Duration::from_secs(6);
+
 /// How far to look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
@@ -190,7 +195,7 @@ async fn ask_router(around: &Surroundings<'_>, method: Method) -> Told {
     let from = || "router".to_owned();
     // The first 12 bytes of the dice, which are all alike.
     let [nonce @ .., _, _, _, _] = (around.dice)().map_err(|trouble| (from(), trouble.to_string()))?;
-    router::address(way, router, method, around.settings.timeout, nonce)
+    router::address(way, router, method, around.settings.timeout.min(NEARBY), nonce)
         .await
         .map(|(address, by)| (address, Origin::Router(by)))
         .map_err(|fault| (from(), fault.to_string()))
@@ -199,9 +204,10 @@ async fn ask_router(around: &Surroundings<'_>, method: Method) -> Told {
 /// Asks the STUN servers in order until one can tell.
 async fn ask_stun(around: &Surroundings<'_>, family: Family) -> Told {
     let mut said = Vec::new();
+    let patience = around.settings.timeout.min(DATAGRAM);
     for server in or_known(&around.settings.asked.stun, &STUN) {
         let [id @ .., _, _, _, _] = (around.dice)().map_err(|trouble| (server.clone(), trouble.to_string()))?;
-        match stun::address(around.caller.way(), family, &server, around.settings.timeout, id).await {
+        match stun::address(around.caller.way(), family, &server, patience, id).await {
             Ok(address) => return Ok((address, Origin::Stun(around.heard(server, family)))),
             Err(fault) => said.push(format!("{server}: {fault}")),
         }
@@ -212,11 +218,12 @@ async fn ask_stun(around: &Surroundings<'_>, family: Family) -> Told {
 /// Asks the DNS servers in order until one can tell.
 async fn ask_dns(around: &Surroundings<'_>, family: Family) -> Told {
     let mut said = Vec::new();
+    let patience = around.settings.timeout.min(DATAGRAM);
     for question in or_known(&around.settings.asked.whoami, &WHOAMI) {
         let [high, low, ..] = (around.dice)().map_err(|trouble| (question.clone(), trouble.to_string()))?;
         let id = u16::from_be_bytes([high, low]);
         let asked = match question.parse() {
-            Ok(asked) => whoami::address(around.caller.way(), family, &asked, around.settings.timeout, id).await,
+            Ok(asked) => whoami::address(around.caller.way(), family, &asked, patience, id).await,
             Err(whoami::NotAQuestion) => continue,
         };
         match asked {

@@ -1,12 +1,13 @@
 //! Does an uplink work? Its probes are tried by that very card; one that is answered is enough.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use nicgate_protocol::Family;
-use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
 use crate::base_url::BaseUrl;
+use crate::detect::whoami;
 use crate::gateway;
 use crate::http::{Caller, resolve};
 use crate::settings::{Probe, Settings, Trust};
@@ -14,10 +15,6 @@ use crate::way::Way;
 
 /// How long one probe may take.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// A query for the name servers of the root (RFC 1035 4.1): any answer to it shows that the line carries packets.
-/// The first two bytes are the id.
-const QUERY: [u8; 17] = [0, 0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 1];
-
 /// Whether any of the probes is answered by this way; with none, whether a gateway takes a connection. `id` makes
 /// the DNS query's answer hard to guess.
 ///
@@ -70,19 +67,7 @@ async fn fetch(way: &Way, url: &BaseUrl) -> Result<(), String> {
     if answer.status < 500 { Ok(()) } else { Err(format!("it answered with status {}", answer.status)) }
 }
 
-async fn ask(way: &Way, server: std::net::SocketAddr, id: u16) -> Result<(), String> {
-    let text = |fault: std::io::Error| fault.to_string();
-    let socket: UdpSocket = way.datagrams(Family::of(server.ip())).map_err(text)?;
-    let mut query = QUERY;
-    query[..2].copy_from_slice(&id.to_be_bytes());
-    socket.connect(server).await.map_err(text)?;
-    socket.send(&query).await.map_err(text)?;
-    let mut answer = [0; 512];
-    loop {
-        let length = socket.recv(&mut answer).await.map_err(text)?;
-        // Ours when it has our id and is a response; what else comes is somebody's guess.
-        if length >= 12 && answer[..2] == query[..2] && answer[2] & 0x80 != 0 {
-            return Ok(());
-        }
-    }
+async fn ask(way: &Way, server: SocketAddr, id: u16) -> Result<(), String> {
+    let (family, server) = (Family::of(server.ip()), server.to_string());
+    whoami::probe(way, family, &server, PATIENCE, id).await.map_err(|fault| fault.to_string())
 }

@@ -86,10 +86,16 @@ pub struct DefaultRoute {
     pub metric: u32,
 }
 
-/// The default routes in the order in which [`Interface::routes`] has them.
-fn prefer(mut routes: Vec<DefaultRoute>) -> Vec<DefaultRoute> {
-    routes.sort_by_key(|route| (route.router.is_ipv6(), route.metric));
-    routes
+/// The default routes in the order in which [`Interface::routes`] has them. There are few: sorting proper would be
+/// more code than all that reads them.
+fn prefer(routes: Vec<DefaultRoute>) -> Vec<DefaultRoute> {
+    let rank = |route: &DefaultRoute| (route.router.is_ipv6(), route.metric);
+    let mut sorted = Vec::with_capacity(routes.len());
+    for route in routes {
+        let at = sorted.partition_point(|earlier| rank(earlier) <= rank(&route));
+        sorted.insert(at, route);
+    }
+    sorted
 }
 
 /// Every interface with its addresses and default routes, in the system's order. One that has no address may be
@@ -207,6 +213,12 @@ pub fn run_hidden(program: &Path, arguments: &[OsString]) -> io::Result<Output> 
 #[must_use]
 pub fn system_folder() -> PathBuf {
     system::system_folder()
+}
+
+/// Where the system's own programs are (Windows: `C:\\Windows\\System32`). Never taken from the environment either.
+#[must_use]
+pub fn programs_folder() -> PathBuf {
+    system::programs_folder()
 }
 
 /// Where a user's own configuration is, unless the environment does not say.

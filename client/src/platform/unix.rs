@@ -110,6 +110,10 @@ pub(super) fn run_hidden(program: &Path, arguments: &[OsString]) -> io::Result<O
     Command::new(program).args(arguments).stdin(Stdio::null()).output()
 }
 
+pub(super) fn programs_folder() -> PathBuf {
+    PathBuf::from("/usr/bin")
+}
+
 pub(super) fn own_folder(environment: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
     let in_home = || environment("HOME").map(|home| Path::new(&home).join(".config"));
     let folder = environment("XDG_CONFIG_HOME").map(PathBuf::from).or_else(in_home)?;

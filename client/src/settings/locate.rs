@@ -29,11 +29,10 @@ fn places(environment: &dyn Fn(&str) -> Option<String>) -> Vec<PathBuf> {
     places
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
 
-    #[cfg(target_os = "linux")]
     #[test]
     fn the_users_own_file_comes_before_the_systems() {
         let of = |pairs: &'static [(&'static str, &'static str)]| {

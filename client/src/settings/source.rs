@@ -49,7 +49,7 @@ pub enum Which {
     DefaultRoute,
     /// The one with this hardware address.
     Mac([u8; 6]),
-    /// Those of this name; `*` stands for any letters, case does not count.
+    /// Those of this name; `*` stands for any letters, the case of ASCII letters does not count.
     Named(String),
 }
 
@@ -147,10 +147,11 @@ fn mac(text: &str) -> Option<[u8; 6]> {
     parts.next().is_none().then_some(mac)
 }
 
-/// Whether a name fits a pattern in which `*` stands for any letters; case does not count.
+/// Whether a name fits a pattern in which `*` stands for any letters; the case of ASCII letters does not
+/// count.
 #[must_use]
 pub fn fits(pattern: &str, name: &str) -> bool {
-    let (pattern, name) = (pattern.to_lowercase(), name.to_lowercase());
+    let (pattern, name) = (pattern.to_ascii_lowercase(), name.to_ascii_lowercase());
     let Some((head, tail)) = pattern.split_once('*') else { return pattern == name };
     let Some(mut rest) = name.strip_prefix(head) else { return false };
     let mut parts = tail.split('*').peekable();

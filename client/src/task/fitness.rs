@@ -6,7 +6,11 @@
 use std::path::Path;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::{Account, Plan, Scheduler, Unfit, systemd, text_of};
+use crate::settings::key::SEALED;
 
 /// What has to be known about the machine and the configuration.
 #[derive(Clone, Debug)]
@@ -72,8 +76,18 @@ pub fn check(plan: &Plan, facts: &Facts) -> Result<(), Unfit> {
     match facts.scheduler {
         Scheduler::TaskScheduler => check_windows(plan, facts, exe, config),
         Scheduler::Systemd if facts.is_system => check_system(plan, facts, exe, config),
+        Scheduler::Systemd | Scheduler::Launchd if !facts.is_system => check_person(facts, config),
         Scheduler::Systemd | Scheduler::Launchd => Ok(()),
     }
+}
+
+/// The state of a configuration of the system's is where the system's programs write.
+fn check_person(facts: &Facts, config: &str) -> Result<(), Unfit> {
+    if facts.state_file.is_none() && is_below(facts.scheduler, config, "/etc") {
+        let what = format!("{config} is the system's, and so is the place of its state: {}", systemd::STATE);
+        return Err(Unfit::new(what, "use --system; or copy it to ~/.config/nicgate, or let state_file name your own"));
+    }
+    Ok(())
 }
 
 fn check_windows(plan: &Plan, facts: &Facts, exe: &str, config: &str) -> Result<(), Unfit> {
@@ -155,6 +169,20 @@ fn check_system(plan: &Plan, facts: &Facts, exe: &str, config: &str) -> Result<(
         return Err(Unfit::new(what, format!("chmod 644 {config} (the key is in key_file, which stays as it is)")));
     }
     Ok(())
+}
+
+/// Whether the text of a key file is sealed for one person alone. DPAPI's form begins with a version, the provider, the
+/// master key's version and its identifier; then come flags. It is published nowhere but has not changed since Windows
+/// 2000; what does not name the provider is not judged.
+#[must_use]
+pub fn is_for_a_person(text: &str) -> bool {
+    const PROVIDER: [u8; 16] =
+        [0xd0, 0x8c, 0x9d, 0xdf, 0x01, 0x15, 0xd1, 0x11, 0x8c, 0x7a, 0x00, 0xc0, 0x4f, 0xc2, 0x97, 0xeb];
+    /// `CRYPTPROTECT_LOCAL_MACHINE`, in the lowest byte of the flags.
+    const FOR_THE_MACHINE: u8 = 0x04;
+    let sealed = text.trim().strip_prefix(SEALED).and_then(|sealed| STANDARD.decode(sealed).ok());
+    let Some(blob) = sealed else { return false };
+    blob.get(4..20) == Some(&PROVIDER) && blob.get(40).is_some_and(|flags| flags & FOR_THE_MACHINE == 0)
 }
 
 /// Where programs are at home.
@@ -246,6 +274,27 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_is_sealed_for_a_person_is_known_by_its_flags() {
+        let blob = |provider: u8, flags: u8| {
+            let mut blob = vec![1, 0, 0, 0, provider, 0x8c, 0x9d, 0xdf, 0x01, 0x15, 0xd1, 0x11, 0x8c, 0x7a, 0x00, 0xc0];
+            blob.extend([0x4f, 0xc2, 0x97, 0xeb, 1, 0, 0, 0]);
+            blob.extend([0x55; 16]);
+            blob.extend([flags, 0, 0, 0, 2, 0]);
+            format!("dpapi:{}\n", STANDARD.encode(blob))
+        };
+        for (text, is_so) in [
+            (blob(0xd0, 0), true),
+            (blob(0xd0, 4), false),
+            (blob(0x57, 0), false),
+            ("dpapi:AQAAANCM".to_owned(), false),
+            ("dpapi:?".to_owned(), false),
+            ("k".repeat(43), false),
+        ] {
+            assert_eq!(is_for_a_person(&text), is_so, "{text}");
+        }
+    }
+
+    #[test]
     fn what_a_service_cannot_see_is_refused_under_systemd() {
         let system = facts(Scheduler::Systemd);
         let (exe, config) = ("/usr/bin/nicgate-client", "/etc/nicgate/client.toml");
@@ -262,6 +311,7 @@ mod tests {
             (exe, config, Account::Service, written("state.json"), "leave state_file out"),
             (exe, config, Account::Service, written("/var/lib/nicgate-client/s.json"), "fit"),
             ("/home/ana/n", "/home/ana/c", Account::Service, Facts { is_system: false, ..system.clone() }, "fit"),
+            ("/home/ana/n", "/etc/n/c", Account::Service, Facts { is_system: false, ..system.clone() }, "--system"),
         ] {
             let said = unfit(&Plan::new(exe.into(), config.into(), account), &facts);
             assert!(said.contains(part), "{exe}, {config}: {said}");

@@ -127,7 +127,7 @@ pub fn result(code: u32) -> Ended {
 mod tests {
     use super::*;
 
-    const HEAD: &str = r#""PC","\nicgate\update","#;
+    const HEAD: &str = r#""PC","\nicgate-update","#;
 
     #[test]
     fn an_answer_is_read_by_place_whatever_the_language() {

@@ -37,10 +37,11 @@ const EVENTS: [(&str, &str, u16); 3] = [
     ("System", "Microsoft-Windows-Power-Troubleshooter", 1),
 ];
 
-/// The path of a job's task in Task Scheduler's library.
+/// The path of a job's task in Task Scheduler's library. No folder of our own: its program removes tasks, but no
+/// folders, and nothing is to stay behind.
 #[must_use]
 pub fn task_name(job: Job) -> String {
-    format!("\\nicgate\\{}", job.name())
+    format!("\\nicgate-{}", job.name())
 }
 
 /// What registers a plan, replacing what is registered, and starts it. `system_folder` is `C:\Windows\System32`.

@@ -1,6 +1,5 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-
 use std::process::Command;
 
 use super::*;
@@ -45,6 +44,16 @@ impl Machine for Paper {
     fn run_elevated(&self, words: &[OsString]) -> io::Result<u32> {
         *self.asked.borrow_mut() = Some(words.to_vec());
         Ok(0)
+    }
+
+    fn keep_events(&self, is_wanted: bool) -> io::Result<()> {
+        self.calls.borrow_mut().push(format!("events {is_wanted}"));
+        Ok(())
+    }
+
+    fn restrict(&self, path: &Path, readers: Readers) -> io::Result<()> {
+        self.calls.borrow_mut().push(format!("restrict {} {readers:?}", path.display()));
+        Ok(())
     }
 }
 
@@ -168,6 +177,38 @@ fn an_image_is_installed_into_from_outside() {
 }
 
 #[test]
+fn a_purge_of_an_image_leaves_our_own_files_alone() {
+    let Some(folder) = Folder::new("purge", Scheduler::Systemd) else { return };
+    let ours = folder.0.join("ours.key");
+    fs::write(&ours, "x").unwrap();
+    let text = fs::read_to_string(folder.config()).unwrap();
+    fs::write(folder.config(), text.replace("laptop.key", ours.to_str().unwrap())).unwrap();
+    let theirs = folder.0.join(ours.strip_prefix("/").unwrap());
+    fs::create_dir_all(theirs.parent().unwrap()).unwrap();
+    fs::write(&theirs, "x").unwrap();
+    let config = Some("/etc/nicgate/client.toml".into());
+    let purge = UninstallOrder { config, is_purge: true, ..removal(Some(folder.0.clone())) };
+    LINUX.around(&Paper::new(true, &[]), |around| uninstall(&purge, around)).0.unwrap();
+    assert!(ours.exists() && !theirs.exists() && !folder.config().exists());
+}
+
+#[test]
+fn a_purge_deletes_configuration_key_state_and_log_and_names_them() {
+    let Some(folder) = Folder::new("purge-here", Scheduler::Systemd) else { return };
+    let asked = Asked { environment: &[("HOME", folder.0.to_str().unwrap())], ..LINUX };
+    let nicgate = folder.config().parent().unwrap().to_owned();
+    for name in ["client.state.json", "client.state.json.lock", "client.log", "client.log.1", "others.txt"] {
+        fs::write(nicgate.join(name), "").unwrap();
+    }
+    let purge = UninstallOrder { config: Some(folder.config()), is_purge: true, ..removal(None) };
+    let (ended, said) = asked.around(&Paper::new(false, &[]), |around| uninstall(&purge, around));
+    ended.unwrap();
+    let left: Vec<_> = fs::read_dir(&nicgate).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["others.txt"]);
+    assert_eq!(said.iter().filter(|line| line.starts_with("deleted: ")).count(), 6, "{said:?}");
+}
+
+#[test]
 fn nothing_is_changed_without_the_right_to() {
     let Some(folder) = Folder::new("sudo", Scheduler::Systemd) else { return };
     let paper = Paper::new(false, &[]);
@@ -241,7 +282,8 @@ fn task_scheduler_is_told_what_an_administrator_installs() {
     asked.around(&paper, |around| install(&me(), around)).0.unwrap();
     let calls = paper.calls.take();
     let created = calls.iter().find(|call| call.contains("/create")).unwrap();
-    assert!(created.ends_with(r"/tn \nicgate\update /f"), "{created}");
+    assert!(created.ends_with(r"/tn \nicgate-update /f"), "{created}");
+    assert!(calls.iter().any(|call| call == "events true"), "{calls:?}");
     let file = created.split(' ').nth(3).unwrap();
     assert!(!Path::new(file).exists(), "the file is gone after the call: {file}");
 

@@ -36,7 +36,12 @@ fn list(readers: Readers, is_folder: bool) -> String {
 
 #[expect(unsafe_code, reason = "the system's access lists")]
 pub(in crate::platform) fn restrict(path: &Path, readers: Readers) -> io::Result<()> {
-    let is_folder = std::fs::metadata(path)?.is_dir();
+    let about = std::fs::symlink_metadata(path)?;
+    // In a place where everybody can make files, somebody may have laid a link to what we are not meant to change.
+    if about.is_symlink() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is a link, not the thing itself"));
+    }
+    let is_folder = about.is_dir();
     let (path, text) = (wide(path)?, wide(list(readers, is_folder))?);
     let mut descriptor = null_mut();
     // SAFETY: `text` ends with a zero; `descriptor` is a place for one pointer.

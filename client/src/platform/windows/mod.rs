@@ -12,7 +12,8 @@ use windows_sys::Win32::Foundation::{LocalFree, WIN32_ERROR};
 use windows_sys::Win32::System::Com::CoTaskMemFree;
 use windows_sys::Win32::System::SystemInformation::{ComputerNameDnsHostname, GetComputerNameExW};
 use windows_sys::Win32::System::Threading::CREATE_NO_WINDOW;
-use windows_sys::Win32::UI::Shell::{FOLDERID_ProgramData, SHGetKnownFolderPath};
+use windows_sys::Win32::UI::Shell::{FOLDERID_ProgramData, FOLDERID_System, SHGetKnownFolderPath};
+use windows_sys::core::GUID;
 
 mod access;
 mod changes;
@@ -36,20 +37,28 @@ pub(super) fn run_hidden(program: &Path, arguments: &[OsString]) -> io::Result<O
     Command::new(program).args(arguments).stdin(Stdio::null()).creation_flags(CREATE_NO_WINDOW).output()
 }
 
-#[expect(unsafe_code, reason = "the system's place for programs' data")]
 pub(super) fn system_folder() -> PathBuf {
+    Path::new(&known_folder(&FOLDERID_ProgramData, r"C:\ProgramData")).join("nicgate")
+}
+
+pub(super) fn programs_folder() -> PathBuf {
+    PathBuf::from(known_folder(&FOLDERID_System, r"C:\Windows\System32"))
+}
+
+/// Where a folder of the system's is; `otherwise`, where it is unless somebody has moved it, when the system does not
+/// say.
+#[expect(unsafe_code, reason = "the system's word for where its folders are")]
+fn known_folder(id: &GUID, otherwise: &str) -> OsString {
     let mut path = std::ptr::null_mut();
-    // SAFETY: `path` is a place for one pointer. It is set even on failure, to null; the text it points to ends with
-    // a zero and is ours to free, once.
+    // SAFETY: `id` and `path` are places for what they are said to be. `path` is set even on failure, to null; the
+    // text it points to ends with a zero and is ours to free, once.
     let folder = unsafe {
-        let result = SHGetKnownFolderPath(&FOLDERID_ProgramData, 0, std::ptr::null_mut(), &mut path);
+        let result = SHGetKnownFolderPath(id, 0, std::ptr::null_mut(), &mut path);
         let folder = if result >= 0 { text(path) } else { String::new() };
         CoTaskMemFree(path.cast());
         folder
     };
-    // Where it is unless somebody has moved it.
-    let folder = if folder.is_empty() { r"C:\ProgramData" } else { &folder };
-    Path::new(folder).join("nicgate")
+    if folder.is_empty() { otherwise.into() } else { folder.into() }
 }
 
 pub(super) fn own_folder(environment: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {

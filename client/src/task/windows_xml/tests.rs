@@ -128,12 +128,12 @@ fn registering_ends_replaces_and_starts() {
     assert_eq!(
         calls,
         [
-            r"/end /tn \nicgate\update",
-            r"/create /xml {file} /tn \nicgate\update /f",
-            r"/run /tn \nicgate\update",
-            r"/end /tn \nicgate\resident",
-            r"/create /xml {file} /tn \nicgate\resident /f",
-            r"/run /tn \nicgate\resident",
+            r"/end /tn \nicgate-update",
+            r"/create /xml {file} /tn \nicgate-update /f",
+            r"/run /tn \nicgate-update",
+            r"/end /tn \nicgate-resident",
+            r"/create /xml {file} /tn \nicgate-resident /f",
+            r"/run /tn \nicgate-resident",
         ]
     );
 }
