@@ -580,4 +580,55 @@ mod tests {
         assert!(caveat.starts_with("the router's outer address is 100.64.0.9, not 84.0.0.4: "), "{caveat}");
         assert_eq!(said(["84.0.0.4 router", "84.0.0.4 web"]), None);
     }
+
+    #[test]
+    fn of_whatever_is_found_only_the_acceptable_is_sent_and_the_earliest_source_first() {
+        let pool = [
+            "84.0.0.1 web",
+            "84.0.0.2 web vpn",
+            "84.0.0.3 stun",
+            "100.64.0.1 router",
+            "84.0.0.4 router",
+            "10.0.0.1 eth0 out",
+            "84.0.0.5 eth0 out",
+            "84.0.0.6 eth1 down",
+            "84.0.0.7 wg0 vpn",
+            "1.1.1.1 dns",
+            "84.0.0.8 dns",
+            "0.0.0.0 web",
+            "2a00::1 eth0 out",
+            "2a00::2 eth0 temporary",
+            "2a00::3 eth1 deprecated",
+            "fd00::1 eth0",
+            "fe80::1 eth0",
+            "2a00::4 eth2 tentative",
+            "2001:db8::1 eth0",
+            "2a00::5 web",
+        ];
+        let texts = ["web", "interface", "router", "stun", "dns", "interface:eth0"];
+        for seed in 0..3000_u64 {
+            let mut dice = seed;
+            let mut roll = |below: usize| {
+                dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                usize::try_from(dice >> 33).unwrap() % below
+            };
+            let family = Family::BOTH[roll(2)];
+            let sources: Vec<Source> =
+                (0..1 + roll(4)).map(|_| Source::parse(texts[roll(texts.len())]).unwrap()).collect();
+            let list: Vec<Found> = (0..roll(9)).map(|_| found(pool[roll(pool.len())])).collect();
+            let allow = Allow { private: roll(3) == 0, vpn: roll(3) == 0, temporary: roll(3) == 0, ..Allow::default() };
+            let rule = Rule { family, sources: &sources, allow, interface_id: None, last: None };
+            let judged = choose(rule, &list);
+            let acceptable: Vec<&Found> = list.iter().filter(|found| is_acceptable(rule, found)).collect();
+            let earliest = acceptable.iter().filter_map(|found| place(rule, found).ok()).min();
+            match judged.iter().find(|judged| judged.chosen.is_some()) {
+                Some(winner) => {
+                    assert!(acceptable.contains(&&winner.found), "seed {seed}");
+                    assert_eq!(place(rule, &winner.found).ok(), earliest, "seed {seed}");
+                }
+                None => assert!(acceptable.is_empty(), "seed {seed}"),
+            }
+            assert!(judged.iter().all(|judged| Family::of(judged.found.address) == family && !judged.why.is_empty()));
+        }
+    }
 }

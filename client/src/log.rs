@@ -104,7 +104,15 @@ fn append(file: &LogFile, line: &Value) -> io::Result<()> {
     }
     let mut text = line.to_string();
     text.push('\n');
-    let mut log = OpenOptions::new().create(true).append(true).open(&file.path)?;
+    let open = || OpenOptions::new().create(true).append(true).open(&file.path);
+    let mut log = match open() {
+        // Begun by an administrator who ran the program by hand: it is kept, and ours begins.
+        Err(denied) if denied.kind() == io::ErrorKind::PermissionDenied => {
+            rotate(&file.path).map_err(|_| denied)?;
+            open()?
+        }
+        opened => opened?,
+    };
     // One write: lines of two programs do not mix.
     log.write_all(text.as_bytes())
 }

@@ -176,10 +176,15 @@ impl State {
         let mut state = Self::without_file(settings);
         let Some(path) = &settings.state_file else { return Ok(Opened::Ours(Box::new(state), Vec::new())) };
         let mut notes = Vec::new();
+        let takeover = with_ending(path, ".takeover");
         let lock = match lock(&with_ending(path, ".lock"))? {
+            // The one that was stuck has let go, but whoever took over from it may still be at work.
+            Some(_) if takeover.exists() && is_held(&takeover)? && stuck(path, now).is_none() => {
+                return Ok(Opened::Busy);
+            }
             Some(lock) => lock,
             // Somebody is at work. Only if it should have been over long ago is it taken over, by one of us.
-            None => match (stuck(path, now), lock(&with_ending(path, ".takeover"))?) {
+            None => match (stuck(path, now), lock(&takeover)?) {
                 (Some(claim), Some(lock)) => {
                     notes.push(format!(
                         "process {} has been at work for longer than it may; this run takes over",
@@ -323,7 +328,8 @@ impl State {
     /// Whether nobody has taken over: then what we know is older than what stands in the file.
     fn is_still_ours(&self) -> bool {
         let Some(path) = &self.file else { return true };
-        peek(path).and_then(|written| written.claim).is_none_or(|claim| claim.nonce == self.nonce)
+        // A file that is gone or damaged has nothing newer in it.
+        peek(path).is_none_or(|written| written.claim.is_some_and(|claim| claim.nonce == self.nonce))
     }
 
     fn write(&self, is_durable: bool) -> Result<(), StateFault> {
@@ -373,6 +379,8 @@ fn lock(path: &Path) -> Result<Option<File>, StateFault> {
             let made = path.parent().map_or(Ok(()), fs::create_dir);
             made.and_then(|()| open())
         }
+        // Made by an administrator who ran the program by hand: locking takes no right to write.
+        Err(denied) if denied.kind() == io::ErrorKind::PermissionDenied => File::open(path).map_err(|_| denied),
         opened => opened,
     };
     let file = file.map_err(fault)?;
@@ -381,6 +389,11 @@ fn lock(path: &Path) -> Result<Option<File>, StateFault> {
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(source)) => Err(fault(source)),
     }
+}
+
+/// Whether somebody holds a lock.
+fn is_held(path: &Path) -> Result<bool, StateFault> {
+    Ok(lock(path)?.is_none())
 }
 
 /// The claim of whoever holds the lock, if it should have ended by now.
@@ -552,6 +565,60 @@ mod tests {
         stuck.close().unwrap();
         assert_eq!(open_as(&settings, "after", 1300).unwrap().0.of(GATEWAY, &host).unwrap().acknowledged(), new);
         fs::remove_dir_all(folder).unwrap();
+    }
+
+    /// What happens to an instance that opened the state: it ends in time, late, or is killed.
+    struct AtWork {
+        state: State,
+        opened: u64,
+        ends: u64,
+        is_killed: bool,
+    }
+
+    #[test]
+    fn whoever_wakes_up_late_never_writes_over_what_came_after() {
+        for seed in 0..20_u64 {
+            let mut dice = seed;
+            let mut roll = |below: u64| {
+                // Steele, Lea, Flood: splittable generators; any will do.
+                dice = dice.wrapping_add(0x9e37_79b9_7f4a_7c15);
+                let mixed = (dice ^ (dice >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+                (mixed ^ (mixed >> 27)) % below
+            };
+            let folder = folder(&format!("late-{seed}"));
+            let settings = settings(&folder);
+            let host = settings.hosts[0].clone();
+            let (mut at_work, mut newest): (Vec<AtWork>, u64) = (Vec::new(), 0);
+            for step in 1..120_u64 {
+                let now = 1000 + step * 20;
+                // Those whose time has come write what they learned when they began.
+                let (ending, going_on): (Vec<AtWork>, Vec<AtWork>) =
+                    at_work.into_iter().partition(|one| one.ends <= now);
+                at_work = going_on;
+                for mut one in ending.into_iter().filter(|one| !one.is_killed) {
+                    let sent = AddressSet { v4: Some(Ipv4Addr::from(u32::try_from(one.opened).unwrap())), v6: None };
+                    one.state.note(GATEWAY, &host, sent, &ReturnCode::Good(sent), at(one.opened));
+                    let was_ours = one.state.is_still_ours();
+                    one.state.close().unwrap();
+                    if was_ours {
+                        assert!(one.opened >= newest, "seed {seed}, {now}: {} after {newest}", one.opened);
+                        newest = one.opened;
+                    }
+                }
+                let stands =
+                    State::peek(&settings).of(GATEWAY, &host).map_or(0, |entry| entry.acknowledged_at().seconds());
+                assert_eq!(stands, newest, "seed {seed}, {now}");
+                let in_time = at_work.iter().filter(|one| one.opened + SPAN.as_secs() >= now).count();
+                if let Some((state, _)) = open_as(&settings, &format!("{now}"), now) {
+                    assert_eq!(in_time, 0, "seed {seed}, {now}: nobody is disturbed within its time");
+                    let lasts = if roll(4) == 0 { 200 + roll(600) } else { roll(160) };
+                    at_work.push(AtWork { state, opened: now, ends: now + lasts, is_killed: roll(5) == 0 });
+                }
+            }
+            assert!(newest > 1000, "seed {seed}: work was done");
+            drop(at_work);
+            fs::remove_dir_all(folder).unwrap();
+        }
     }
 
     #[test]

@@ -143,6 +143,7 @@ async fn attempt(settings: &Settings, when: When, outside: Outside<'_>, state: &
         reach: Reach::Enough,
     };
     let Survey { found, unlearned, line, silent, .. } = detect::survey(&around, rules(settings, state)).await;
+    let survey_has_line = line.is_some();
     for place in &silent {
         gateways::note_silence(state.silent_mut(), &urls[order[*place]], outside.now());
     }
@@ -150,7 +151,14 @@ async fn attempt(settings: &Settings, when: When, outside: Outside<'_>, state: &
     if addresses.is_empty() {
         return Err(Trouble::NoAddress(unlearned, judged.len()));
     }
-    notes.extend(unlearned.iter().filter(|unlearned| addresses.of(unlearned.family).is_none()).map(untouched));
+    for unlearned in &unlearned {
+        let is_silent = matches!(unlearned.why, detect::Why::Silent(_));
+        if addresses.of(unlearned.family).is_none() {
+            notes.push(untouched(unlearned));
+        } else if is_silent && survey_has_line {
+            notes.push(format!("{unlearned}; another gateway answered"));
+        }
+    }
     notes.extend(caveat(&judged));
 
     let ending = tell(

@@ -173,7 +173,7 @@ async fn ask(around: &Surroundings<'_>, rule: Rule<'_>, source: &Source, survey:
             }
             return;
         }
-        Source::Web => return ask_web(around, family, survey).await,
+        Source::Web => return ask_web(around, rule, survey).await,
         Source::Router(method) => ask_router(around, *method).await,
         Source::Stun => ask_stun(around, family).await,
         Source::Dns => ask_dns(around, family).await,
@@ -240,7 +240,8 @@ fn or_known(named: &[String], known: &[&str]) -> Vec<String> {
 }
 
 /// Asks the gateways in order until one can tell; then, if at least one of them could be reached, public services.
-async fn ask_web(around: &Surroundings<'_>, family: Family, survey: &mut Survey) {
+async fn ask_web(around: &Surroundings<'_>, rule: Rule<'_>, survey: &mut Survey) {
+    let family = rule.family;
     let mut is_reached = false;
     for (place, index) in around.gateways.iter().enumerate() {
         let url = &around.settings.gateways[*index];
@@ -269,7 +270,8 @@ async fn ask_web(around: &Surroundings<'_>, family: Family, survey: &mut Survey)
         }
     }
     // Without a gateway to tell it to, an address is of no use, and nobody else need hear of us.
-    if !is_reached || around.settings.asked.echo.is_empty() {
+    let is_wanted = rule.sources.contains(&Source::Web) || around.reach == Reach::Everywhere;
+    if !is_wanted || !is_reached || around.settings.asked.echo.is_empty() {
         return;
     }
     let caller = Caller::new(&Trust::PublicRoots, around.caller.way().clone(), around.caller.patience());
