@@ -19,6 +19,7 @@ mod kill_while_pushing;
 mod manners;
 mod name_server;
 mod own_name_servers;
+mod packages;
 mod peer;
 mod pins;
 mod powerdns;
