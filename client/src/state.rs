@@ -20,11 +20,13 @@ use crate::uplink;
 
 /// How long whoever got the lock may take to write its claim.
 const WRITING: Duration = Duration::from_millis(if cfg!(test) { 0 } else { 500 });
-/// How often a file that somebody else has open for a moment is replaced again (a virus scanner on Windows), and after
-/// what pause.
-const REPLACING: (u32, Duration) = (5, Duration::from_millis(40));
 /// The form of the file; another number is another program's.
 const VERSION: u32 = 1;
+
+/// How often the file's place is tried again while somebody else has it open.
+const REPLACE_TRIES: u32 = 10;
+/// And how long each time.
+const REPLACE_PAUSE: Duration = Duration::from_millis(20);
 
 /// What is remembered about one host at one gateway.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -369,21 +371,24 @@ impl State {
             file.sync_all().map_err(fault)?;
         }
         drop(file);
-        let mut tries = REPLACING.0;
-        loop {
-            match fs::rename(&fresh, path) {
-                Err(busy) if busy.kind() == io::ErrorKind::PermissionDenied && tries > 0 => {
-                    tries -= 1;
-                    std::thread::sleep(REPLACING.1);
-                }
-                ended => return ended.map_err(fault),
-            }
-        }
+        replace(&fresh, path).map_err(fault)
     }
 
     fn is_about(&self, entry: &Remembered, gateway: &str, hostname: &Hostname) -> bool {
         entry.hostname == hostname.as_str() && entry.gateway == gateway && entry.device == self.device
     }
+}
+
+/// Puts a file in the place of another. On Windows that is denied as long as anybody reads the old one: other instances
+/// and virus scanners do, for moments.
+fn replace(fresh: &Path, path: &Path) -> io::Result<()> {
+    for _ in 0..REPLACE_TRIES {
+        match fs::rename(fresh, path) {
+            Err(denied) if denied.kind() == io::ErrorKind::PermissionDenied => std::thread::sleep(REPLACE_PAUSE),
+            ended => return ended,
+        }
+    }
+    fs::rename(fresh, path)
 }
 
 /// Keeps a second resident client from starting: held for life.

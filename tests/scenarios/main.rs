@@ -34,4 +34,5 @@ mod signatures;
 mod tls;
 mod uplinks;
 mod upstream;
+mod windows_client;
 mod windows_platform;

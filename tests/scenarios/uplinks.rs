@@ -58,18 +58,10 @@ impl Scene {
         // In the second of its start a gateway cannot tell a second signed update of a host from an older one.
         std::thread::sleep(Duration::from_millis(1100));
         let scene = Self { machine, world, site, gateway: Some(gateway) };
-        let key = scene.device_key();
-        fs::write(scene.file("machine.key"), key).unwrap();
+        fs::write(scene.file("machine.key"), scene.site.key("machine")).unwrap();
         fs::set_permissions(scene.file("machine.key"), fs::Permissions::from_mode(0o600)).unwrap();
         scene.configure(client);
         Some(scene)
-    }
-
-    fn device_key(&self) -> String {
-        let mut command = Command::new(program("nicgate"));
-        command.args(["device", "show", "machine", "--json", "--config"]).arg(self.site.configuration());
-        let shown: Value = serde_json::from_slice(&run(&mut command).stdout).unwrap();
-        shown["key"].as_str().unwrap().to_owned()
     }
 
     fn file(&self, name: &str) -> PathBuf {

@@ -110,12 +110,25 @@ impl Site {
     /// When the command fails.
     #[must_use]
     pub fn password(&self, device: &str) -> String {
+        self.shown(device, "password")
+    }
+
+    /// The key with which a device signs, as `nicgate device show` prints it.
+    ///
+    /// # Panics
+    /// When the command fails.
+    #[must_use]
+    pub fn key(&self, device: &str) -> String {
+        self.shown(device, "key")
+    }
+
+    fn shown(&self, device: &str, secret: &str) -> String {
         let mut command = Command::new(program("nicgate"));
         command.args(["device", "show", device, "--json", "--config"]).arg(self.configuration());
         let output = crate::run(&mut command);
         assert!(output.status.success(), "{}", crate::text(&output));
         let device: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
-        device["password"].as_str().expect("a password").to_owned()
+        device[secret].as_str().expect("a secret").to_owned()
     }
 }
 

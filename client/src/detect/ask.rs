@@ -3,11 +3,13 @@
 //! The socket is connected: the system passes nothing up that another peer sent, and tells when nobody listens there.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use nicgate_protocol::Family;
+use tokio::io::ReadBuf;
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
@@ -83,8 +85,11 @@ impl Line {
     async fn listen(&self, is_answer: &mut (dyn FnMut(&[u8]) -> bool + Send)) -> io::Result<()> {
         let mut buffer = [0; LONGEST];
         loop {
-            let length = self.socket.recv(&mut buffer).await?;
-            if is_answer(&buffer[..length]) {
+            let mut heard = ReadBuf::new(&mut buffer);
+            // Unlike `recv` this gives way now and then even where a system (Wine) calls the socket closed for good once
+            // the peer's port was, and no datagram follows: limits of time must hold.
+            poll_fn(|context| self.socket.poll_recv(context, &mut heard)).await?;
+            if is_answer(heard.filled()) {
                 return Ok(());
             }
         }

@@ -51,6 +51,10 @@ pub(super) const KEYS: [&str; 33] = [
 /// Every key of an `[[uplink]]`.
 pub(super) const UPLINK_KEYS: [&str; 3] = ["bind", "name", "probe"];
 
+/// What to do about `"C:\keys\laptop.key"`.
+const BACKSLASH: &str = "between double quotes a backslash has a meaning of its own: write paths between single quotes, \
+                         for instance 'C:\\keys\\laptop.key'";
+
 /// A text from the file and where it stands.
 #[derive(Clone)]
 pub(super) struct Written {
@@ -70,16 +74,41 @@ pub(super) struct File<'a> {
 impl<'a> File<'a> {
     /// Takes a text apart. Unknown keys are noted as mistakes, with the nearest known one.
     pub(super) fn parse(path: &'a Path, text: &'a str) -> Result<Self, Mistakes> {
+        let text = text.strip_prefix(super::MARK).unwrap_or(text);
         let table = match DeTable::parse(text) {
             Ok(table) => table.into_inner(),
             Err(error) => {
                 let place = error.span().unwrap_or_default();
-                return Err(Mistakes(vec![Mistake::at(path, text, place, error.message())]));
+                let what = match is_behind_backslash(text, place.start) {
+                    true => format!("{}; {BACKSLASH}", error.message()),
+                    false => error.message().to_owned(),
+                };
+                return Err(Mistakes(vec![Mistake::at(path, text, place, &what)]));
             }
         };
         let mut file = Self { path, text, table, mistakes: Vec::new() };
         file.check_keys(&KEYS);
+        file.check_texts();
         Ok(file)
+    }
+
+    /// Notes every text with control characters: no setting has any, but `"C:\new"` holds a line break.
+    fn check_texts(&mut self) {
+        let mut odd = Vec::new();
+        let mut look = |value: &Spanned<DeValue<'_>>| {
+            if as_text(value).is_some_and(|written| written.text.contains(char::is_control)) {
+                odd.push(value.span());
+            }
+        };
+        for value in self.table.values() {
+            look(value);
+            if let DeValue::Array(list) = value.get_ref() {
+                list.iter().for_each(&mut look);
+            }
+        }
+        for place in odd {
+            self.note(place, &format!("this holds a control character; {BACKSLASH}"));
+        }
     }
 
     /// Notes every key that is not among `known`, with the nearest one that is.
@@ -111,6 +140,7 @@ impl<'a> File<'a> {
                 if let DeValue::Table(section) = section.into_inner() {
                     let whole = std::mem::replace(&mut self.table, section);
                     self.check_keys(known);
+                    self.check_texts();
                     list.push(read(self));
                     self.table = whole;
                 } else {
@@ -240,10 +270,10 @@ impl<'a> File<'a> {
         self.mistakes.is_empty()
     }
 
-    /// The mistakes, in the order of the file.
+    /// The mistakes, in the order of the file; of several about one value the first, because the others follow from it.
     pub(super) fn into_mistakes(mut self) -> Mistakes {
         self.mistakes.sort_by_key(Mistake::place);
-        self.mistakes.dedup();
+        self.mistakes.dedup_by(|later, first| later == first || (later.has_place() && later.place() == first.place()));
         Mistakes(self.mistakes)
     }
 }
@@ -254,6 +284,13 @@ fn as_text(value: &Spanned<DeValue<'_>>) -> Option<Written> {
     } else {
         None
     }
+}
+
+/// Whether what stands before a place on its line, between double quotes as far as one can tell, has a backslash.
+fn is_behind_backslash(text: &str, place: usize) -> bool {
+    let head = text.get(..place).unwrap_or_default();
+    let line = head.rsplit('\n').next().unwrap_or_default();
+    line.rsplit('"').next().is_some_and(|quoted| quoted.len() < line.len() && quoted.contains('\\'))
 }
 
 /// The known key that differs least, if it differs by little.

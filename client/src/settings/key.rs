@@ -35,9 +35,12 @@ pub(super) fn key(
         (None, Some(name), None) => {
             let path = credential(environment, &name.text).unwrap_or_else(|| file.beside(&name));
             match fs::read_to_string(&path) {
-                Ok(text) => {
+                Ok(mut text) => {
                     if platform::is_readable_by_others(&path) == Some(true) {
                         warnings.push(too_open(&path));
+                    }
+                    if text.starts_with(super::MARK) {
+                        text.remove(0);
                     }
                     match unsealed(text) {
                         Ok(text) => (name, text),

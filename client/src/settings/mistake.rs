@@ -44,6 +44,11 @@ impl Mistake {
         Self { path: path.display().to_string(), line: None, what: what.to_owned() }
     }
 
+    /// Whether it is about a place in the file.
+    pub(super) fn has_place(&self) -> bool {
+        self.line.is_some()
+    }
+
     /// What mistakes are sorted by: the file as a whole comes last.
     pub(super) fn place(&self) -> (usize, usize) {
         self.line.as_ref().map_or((usize::MAX, 0), |line| (line.number, line.column))

@@ -11,6 +11,7 @@ pub mod source;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -46,6 +47,8 @@ pub const LOG_SIZE: u64 = 1 << 20;
 /// How long the gateway may take to connect and to answer.
 pub const TIMEOUT: Duration = Duration::from_secs(20);
 
+/// The byte order mark, which editors on Windows put before a text.
+const MARK: char = '\u{feff}';
 /// The public services that are asked when no gateway can tell: bare text, or a line `ip=…`.
 const ECHOES: [&str; 3] =
     ["https://api64.ipify.org", "https://icanhazip.com", "https://www.cloudflare.com/cdn-cgi/trace"];
@@ -213,8 +216,13 @@ pub struct Loaded {
 /// # Errors
 /// Every mistake of the file, each with its place.
 pub fn load(path: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, Mistakes> {
-    let text =
-        fs::read_to_string(path).map_err(|fault| Mistakes::of_file(path, &format!("cannot be read: {fault}")))?;
+    let text = fs::read_to_string(path).map_err(|fault| {
+        let what = match fault.kind() {
+            io::ErrorKind::InvalidData => "is not written in UTF-8; save it in that encoding".to_owned(),
+            _ => format!("cannot be read: {fault}"),
+        };
+        Mistakes::of_file(path, &what)
+    })?;
     read(path, &text, environment)
 }
 

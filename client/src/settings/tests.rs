@@ -28,6 +28,34 @@ fn four_lines_are_enough() {
 }
 
 #[test]
+fn what_editors_on_windows_write_is_read() {
+    let text = GOOD.replace('\n', "\r\n");
+    assert_eq!(read_text(&format!("\u{feff}{text}")).unwrap_or_else(|mistakes| panic!("{mistakes}")).settings.ipv6, []);
+    let said = complaint(&format!("\u{feff}refesh = \"3d\"\r\n{text}"));
+    assert!(said.starts_with("/nowhere/client.toml:1:1: ") && said.ends_with("\n      | ^^^^^^"), "{said}");
+}
+
+#[test]
+fn a_backslash_between_double_quotes_is_told_with_its_cure() {
+    let file = GOOD.replace("key_env = \"NICGATE_KEY\"", "key_file = ");
+    for (value, place) in [
+        (r#""C:\keys\laptop.key""#, 16),
+        (r#""C:\Users\me\laptop.key""#, 17),
+        (r#""C:\new\table.key""#, 12),
+        (r#""C:\my\table.key""#, 16),
+    ] {
+        let said = complaint(&file.replace("key_file = ", &format!("key_file = {value}")));
+        assert!(said.starts_with(&format!("/nowhere/client.toml:3:{place}: ")), "{said}");
+        assert!(said.contains(r"between single quotes, for instance 'C:\keys\laptop.key'"), "{said}");
+        assert!(!said.contains("client.toml:3:12: C:"), "told once: {said}");
+    }
+    let said = complaint(&format!("{GOOD}command = [\"C:\\bin\\tell.exe\"]\nallow_command = true\n"));
+    assert!(said.contains("client.toml:5:12: ") && said.contains("single quotes"), "{said}");
+    let said = complaint(&file.replace("key_file = ", r"key_file = 'C:\new\laptop.key'"));
+    assert!(said.contains(r"C:\new\laptop.key cannot be read") && !said.contains("single quotes"), "{said}");
+}
+
+#[test]
 fn a_misspelt_key_is_shown_with_the_nearest_one() {
     let said = complaint(&format!("{GOOD}refesh = \"3d\"\n"));
     assert_eq!(
