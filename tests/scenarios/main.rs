@@ -3,6 +3,7 @@
 
 #[cfg(target_os = "linux")]
 mod address_sources;
+mod client_init;
 mod clients;
 mod cloudflare;
 mod configuration;

@@ -5,6 +5,7 @@
 
 pub mod arguments;
 pub mod detect;
+mod doctor;
 pub mod init;
 pub mod install;
 pub mod run;
@@ -18,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nicgate_protocol::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::command::arguments::{Order, Verb, Volume};
 use crate::command::update::Role;
@@ -40,7 +41,8 @@ pub async fn run(order: Order) -> u8 {
         }
         Verb::Update(when, is_scheduled) => run_update(order.config, &speaker, when, is_scheduled).await,
         Verb::Detect(is_all) => run_detect(order.config, &speaker, is_all).await,
-        Verb::Init(_) | Verb::Doctor => return speaker.complain(&Trouble::NoDice),
+        Verb::Init(wanted) => return init::init(*wanted, order.config, &speaker).await,
+        Verb::Doctor => return doctor::doctor(order.config, &speaker).await,
         Verb::Install(wanted) => return scheduling::install(order.config, wanted, &speaker),
         Verb::Uninstall(wanted) => return scheduling::uninstall(order.config, wanted, &speaker),
         Verb::Status(scope) => return scheduling::status(order.config, scope, &speaker),
@@ -191,23 +193,26 @@ impl Speaker {
 
     /// Prints what is wrong. Returns the exit code.
     fn complain(&self, trouble: &Trouble) -> u8 {
-        let code = trouble.exit_code();
+        self.complain_of(&trouble.to_string(), trouble.cure(), trouble.exit_code())
+    }
+
+    /// Prints a sentence about what is wrong, and its cure. Returns the exit code.
+    fn complain_of(&self, what: &str, cure: Option<&str>, code: u8) -> u8 {
         if self.is_json {
-            let object = json!({
-                "outcome": "trouble",
-                "exit_code": code,
-                "message": trouble.to_string(),
-                "cure": trouble.cure(),
-            });
-            print(&object.to_string());
+            print(&trouble_json(what, cure, code).to_string());
             return code;
         }
-        eprintln!("nicgate-client: {trouble}");
-        if let Some(cure) = trouble.cure() {
+        eprintln!("nicgate-client: {what}");
+        if let Some(cure) = cure {
             eprintln!("  {cure}");
         }
         code
     }
+}
+
+/// What is wrong, for scripts.
+fn trouble_json(what: &str, cure: Option<&str>, code: u8) -> Value {
+    json!({ "outcome": "trouble", "exit_code": code, "message": what, "cure": cure })
 }
 
 /// Prints a line. A reader that has gone away is no reason to fail: the exit code still tells.

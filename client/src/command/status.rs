@@ -143,7 +143,7 @@ impl Status {
 }
 
 /// The resident one need not be there.
-fn is_fine(job: Job, answer: &Answer) -> bool {
+pub(super) fn is_fine(job: Job, answer: &Answer) -> bool {
     match answer {
         Answer::Missing => job == Job::Resident,
         Answer::Denied | Answer::Unclear(_) => false,
@@ -174,7 +174,7 @@ fn job_json(job: Job, answer: &Answer) -> Value {
 }
 
 /// A job as a line of the answer.
-fn job_line(job: Job, answer: &Answer) -> String {
+pub(super) fn job_line(job: Job, answer: &Answer) -> String {
     let name = job.name();
     let told = match answer {
         Answer::Denied => {
