@@ -22,7 +22,7 @@ use super::arguments::Volume;
 use super::install::ask;
 use super::scheduling::with_surroundings;
 use super::status::{self, StateView};
-use super::update::{Taken, choose_both, rules, take_uplink};
+use super::update::{choose_both, patience, rules, take_uplink};
 use super::{Speaker, located, print};
 use crate::base_url::BaseUrl;
 use crate::clock;
@@ -150,22 +150,17 @@ async fn examine_network(settings: &Settings, chart: &mut Chart<'_>) -> Result<(
     chart.note(judge::interfaces(&interfaces));
     judge::routes(settings, &interfaces).into_iter().for_each(|finding| chart.note(finding));
 
-    let way = match take_uplink(settings, &interfaces, state.uplinks(), outside).await {
-        Ok(None) => Way::ANY,
-        Ok(Some(Taken { name, way, broken, .. })) => {
+    let way = match take_uplink(settings, &interfaces, state.uplinks(), outside).await? {
+        None => Way::ANY,
+        Some(looked) => {
             for uplink in &settings.uplinks {
-                chart.note(judge::uplink(&uplink.name, &name, &broken));
+                chart.note(judge::uplink(&uplink.name, &looked.name, &looked.broken));
             }
-            way
+            // When none works: perhaps the gateway can be reached by another line. That would be worth knowing.
+            looked.taken().map_or(Way::ANY, |taken| taken.way)
         }
-        Err(Trouble::NoUplink(broken)) => {
-            settings.uplinks.iter().for_each(|uplink| chart.note(judge::uplink(&uplink.name, "", &broken)));
-            // Perhaps the gateway can be reached by another line: that would be worth knowing.
-            Way::ANY
-        }
-        Err(trouble) => return Err(trouble),
     };
-    let caller = Caller::new(&settings.trust, way, settings.timeout);
+    let caller = Caller::new(&settings.trust, way, patience(settings));
     let mut is_any_reached = false;
     for url in &settings.gateways {
         is_any_reached |= examine_gateway(settings, url, &caller, outside, chart).await?;

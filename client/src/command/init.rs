@@ -22,12 +22,14 @@ use self::draft::{Draft, KeyAt};
 use self::enroll::Granted;
 use self::failure::Failure;
 use self::files::{Place, Slot};
-use super::{Speaker, environment, print, trouble_json, was_well};
+use super::{Speaker, environment, print, trouble_json};
 use crate::base_url::BaseUrl;
 use crate::command::update::{self, Role, When};
 use crate::outside::Outside;
 use crate::platform;
 use crate::settings::{self, MOST_HOSTS, Settings, Trust, key};
+use crate::state::State;
+use crate::trouble::Failed;
 
 /// What `init` is asked for. What is missing is asked for on a terminal.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -398,17 +400,17 @@ async fn finish(written: &Written, is_usual: bool, is_untested: bool, speaker: &
     if !is_untested {
         speaker.say("trying it:");
         let outside = Outside::of_system();
-        let was_well = was_well(settings);
+        let before = State::peek(settings).last().cloned();
         let ended = update::update(settings, When::Always, Role::Person, outside).await;
-        speaker.log(settings.log.as_ref(), "person", outside.now(), &ended, was_well);
+        speaker.log(settings, "person", outside.now(), &ended, before.as_ref());
         match ended {
             Ok(report) if speaker.is_json => (code, tried) = (report.exit_code(), report.json()),
             Ok(report) => code = speaker.report(&report),
-            Err(trouble) if speaker.is_json => {
+            Err(Failed { trouble, .. }) if speaker.is_json => {
                 code = trouble.exit_code();
                 tried = trouble_json(&trouble.to_string(), trouble.cure(), code);
             }
-            Err(trouble) => code = speaker.complain(&trouble),
+            Err(failed) => code = speaker.fail(&failed),
         }
     }
     if speaker.is_json {

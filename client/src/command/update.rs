@@ -306,7 +306,8 @@ pub(super) struct Looked {
     pub(super) choice: Choice,
     /// What is wrong with each that does not work: name and sentence.
     pub(super) broken: Vec<(String, String)>,
-    name: String,
+    /// The name of the one to use; empty when none works.
+    pub(super) name: String,
     way: Option<Way>,
     has_changed: bool,
 }

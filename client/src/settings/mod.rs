@@ -217,9 +217,10 @@ pub struct Loaded {
 /// Every mistake of the file, each with its place.
 pub fn load(path: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, Mistakes> {
     let text = fs::read_to_string(path).map_err(|fault| {
-        let what = match fault.kind() {
-            io::ErrorKind::InvalidData => "is not written in UTF-8; save it in that encoding".to_owned(),
-            _ => format!("cannot be read: {fault}"),
+        let what = if fault.kind() == io::ErrorKind::InvalidData {
+            "is not written in UTF-8; save it in that encoding".to_owned()
+        } else {
+            format!("cannot be read: {fault}")
         };
         Mistakes::of_file(path, &what)
     })?;

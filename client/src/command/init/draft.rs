@@ -147,9 +147,13 @@ mod tests {
 
     #[test]
     fn whatever_is_written_is_read_back() {
-        for name in ["eth0", "Ethernet \"2\"", "a\\b", "a\nkey = \"x\"", "\u{7f}\u{1}", "#", "Ünï 名", "'''\"\"\""] {
+        for name in ["eth0", "Ethernet \"2\"", "a\\b", "#", "Ünï 名", "'''\"\"\""] {
             let settings = read(&draft(&["https://a.example"], &format!("interface:{name}")));
             assert_eq!(settings.ipv4, [Source::Interface(Which::Named(name.to_owned()))], "{name:?}");
+        }
+        for name in ["a\nkey = \"x\"", "\u{7f}\u{1}"] {
+            let text = draft(&["https://a.example"], &format!("interface:{name}")).text(KeyAt::Variable("K"));
+            assert!(settings::read(Path::new("/x/client.toml"), &text, &|_| Some("k".repeat(43))).is_err(), "{name:?}");
         }
         let settings = read(&draft(&["https://a.example/x\"]y", "http://127.0.0.1:8080"], "web"));
         let urls: Vec<String> = settings.gateways.iter().map(ToString::to_string).collect();
