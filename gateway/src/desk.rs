@@ -15,7 +15,6 @@ use nicgate_logic::policy::HostPolicy;
 use nicgate_logic::state::{HostState, Presence};
 use nicgate_logic::{Now, Watch, upkeep};
 use nicgate_protocol::{AddressSet, DeviceId, HostPattern, Hostname, MasterKey};
-use tokio::sync::{Mutex, MutexGuard};
 
 use self::invite::Made;
 pub use self::order::{
@@ -24,7 +23,7 @@ pub use self::order::{
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::master_key::{self, KeyError};
-use crate::store::{Registration, Store, StoreError, StoredDevice};
+use crate::store::{DeviceTurn, Registration, Store, StoreError, StoredDevice};
 use crate::upkeep::Upkeep;
 
 /// How many hosts one page of a listing holds.
@@ -46,7 +45,6 @@ pub struct Desk {
     pub since: Duration,
     /// Which hosts are to be looked at again, and when.
     pub upkeep: Upkeep,
-    device_turn: Mutex<()>,
 }
 
 /// Why there is no desk to work at.
@@ -101,7 +99,6 @@ impl Desk {
             clock,
             since: now.uptime,
             upkeep: Upkeep::default(),
-            device_turn: Mutex::default(),
         })
     }
 
@@ -117,12 +114,8 @@ impl Desk {
         Watch { now: self.clock.now(), since: self.since }
     }
 
-    /// Waits until nobody else changes a device: what is read of devices meanwhile is still so when it is recorded.
-    pub async fn device_turn(&self) -> MutexGuard<'_, ()> {
-        self.device_turn.lock().await
-    }
-
-    /// Carries out an order. What a provider has to hear is pushed by whoever runs the gateway.
+    /// Carries out an order. What a provider has to hear is pushed by whoever runs the gateway. Not to be dropped
+    /// half-way: what was recorded would not be in force.
     pub async fn carry_out(&self, order: Order, status: &ProviderStatus<'_>) -> Report {
         let now = self.clock.now();
         let result = match order {
@@ -173,7 +166,7 @@ impl Desk {
         now: Now,
     ) -> Result<Report, String> {
         gateway.map(invite::checked).transpose()?;
-        let _turn = self.device_turn().await;
+        let turn = self.store.device_turn().await;
         let id = DeviceId::parse(id).map_err(|why| format!("\"{id}\" is no device id: {why}"))?;
         if self.device(id.as_str()).is_ok() {
             return Err(format!("there is a device \"{id}\" already; rotate or revoke it, or choose another id"));
@@ -200,14 +193,14 @@ impl Desk {
         let generation = self.stored(id.as_str()).map_or(Generation::default(), |stored| stored.generation);
         let registration = Registration { patterns: patterns.clone(), profile, allowances };
         let invited = self.invitation(&id, gateway, invite::USUAL_SPAN, now);
-        self.put(StoredDevice {
+        let kept = StoredDevice {
             id: id.clone(),
             generation,
             registration: Some(registration),
             is_revoked: false,
             invite: invited.as_ref().ok().map(|made| made.invite.clone()),
-        })
-        .await?;
+        };
+        self.put(&turn, kept).await?;
         let grants = Arc::new(Grants::new(patterns));
         let device = Device { id, grants, profile, allowances, generation, origin: Origin::Command };
         let report = self.describe(&device);
@@ -219,8 +212,8 @@ impl Desk {
         self.store.devices().into_iter().find(|stored| stored.id.as_str() == id)
     }
 
-    async fn put(&self, device: StoredDevice) -> Result<(), String> {
-        self.store.put_device(device).await.map_err(|error| error.to_string())
+    async fn put(&self, turn: &DeviceTurn, device: StoredDevice) -> Result<(), String> {
+        self.store.put_device(turn, device).await.map_err(|error| error.to_string())
     }
 
     fn list_devices(&self) -> Report {
@@ -252,7 +245,7 @@ impl Desk {
 
     async fn rotate_device(&self, id: &str, gateway: Option<&str>, now: Now) -> Result<Report, String> {
         gateway.map(invite::checked).transpose()?;
-        let _turn = self.device_turn().await;
+        let turn = self.store.device_turn().await;
         let mut device = Device::clone(&*self.device(id)?);
         let grace = self.settings.load().server.rotation_grace;
         device.generation = Generation {
@@ -268,14 +261,14 @@ impl Desk {
         // A line of before ends here, also where there is no new one.
         let invite = invited.as_ref().ok().map(|made| made.invite.clone());
         let (id, generation) = (device.id.clone(), device.generation);
-        self.put(StoredDevice { id, generation, registration, is_revoked: false, invite }).await?;
+        self.put(&turn, StoredDevice { id, generation, registration, is_revoked: false, invite }).await?;
         let report = self.describe(&device);
         self.change_registry(|registry| registry.insert(device.clone()));
         Ok(report.with(invited))
     }
 
     async fn revoke_device(&self, id: &str) -> Result<Report, String> {
-        let _turn = self.device_turn().await;
+        let turn = self.store.device_turn().await;
         let device = self.device(id)?;
         if device.origin == Origin::File {
             return Err(format!(
@@ -288,7 +281,7 @@ impl Desk {
         let generation = Generation { number, previous_until: None };
         let id_of_it = device.id.clone();
         let gone = StoredDevice { id: id_of_it, generation, registration: None, is_revoked: true, invite: None };
-        self.put(gone).await?;
+        self.put(&turn, gone).await?;
         self.change_registry(|registry| drop(registry.remove(id)));
         Ok(Report::Done { message: format!("\"{id}\" is revoked; its hosts keep their addresses") })
     }

@@ -27,7 +27,7 @@ async fn enroll(gateway: &Gateway, raw: &RawRequest, now: Now) -> Result<Enrolle
     let desk = &gateway.desk;
     let presented = screen(raw).map_err(Ending::Refused)?;
     // Nobody uses the same code, or revokes the device, between what is admitted and what is recorded.
-    let _turn = desk.device_turn().await;
+    let turn = desk.store.device_turn().await;
     let device = desk.registry.load().find(presented.device().as_str()).cloned();
     let kept = desk.store.device(presented.device());
     let invite = kept.as_ref().and_then(|kept| kept.invite.as_ref());
@@ -39,7 +39,7 @@ async fn enroll(gateway: &Gateway, raw: &RawRequest, now: Now) -> Result<Enrolle
         Admission::First(used) => {
             // Durable from here on: the code is spent before anybody hears the key.
             let spent = StoredDevice { invite: Some(used), ..kept };
-            desk.store.put_device(spent).await.map_err(|fault| gateway.fault(&fault))?;
+            desk.store.put_device(&turn, spent).await.map_err(|fault| gateway.fault(&fault))?;
             false
         }
     };

@@ -43,7 +43,7 @@ impl Desk {
         if span.is_zero() || span > LONGEST_SPAN {
             return Err("a line holds for at most \"720h\", and not for no time at all".to_owned());
         }
-        let _turn = self.device_turn().await;
+        let turn = self.store.device_turn().await;
         let device = self.device(id)?;
         let Made { invite, report } = self.invitation(&device.id, gateway, span, now)?;
         let kept = self.store.device(&device.id).unwrap_or_else(|| StoredDevice {
@@ -53,7 +53,7 @@ impl Desk {
             is_revoked: false,
             invite: None,
         });
-        self.put(StoredDevice { invite: Some(invite), ..kept }).await?;
+        self.put(&turn, StoredDevice { invite: Some(invite), ..kept }).await?;
         Ok(Report::Invitation(report))
     }
 
