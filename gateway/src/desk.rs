@@ -102,8 +102,10 @@ impl Desk {
         })
     }
 
-    /// Puts new settings in force.
-    pub fn configure(&self, settings: Arc<Settings>) {
+    /// Puts new settings in force. Waits for whoever changes a device: what that one makes of the registry must not be
+    /// undone by what was read before.
+    pub async fn configure(&self, settings: Arc<Settings>) {
+        let _turn = self.store.device_turn().await;
         let devices = registry(&settings, &self.store.devices());
         self.registry.store(Arc::new(devices));
         self.settings.store(settings);

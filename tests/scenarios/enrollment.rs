@@ -8,7 +8,7 @@ use std::time::Duration;
 use nicgate_protocol::Invitation;
 use nicgate_protocol::enrollment::PATH;
 use nicgate_tests::program::{Served, Site};
-use nicgate_tests::{Answer, House, PLAIN, Request, program, run, text, tool, wire};
+use nicgate_tests::{Answer, House, PLAIN, Request, Stopwatch, program, run, text, tool, wire};
 use serde_json::Value;
 
 /// Sources are what a trusted proxy says, where a story needs several.
@@ -162,6 +162,48 @@ fn two_who_come_at_the_same_time_do_not_both_get_the_key() {
         });
         assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "{statuses:?}");
     }
+}
+
+/// Runs what a story asks of the gateway's own parts, beside the gateway.
+fn beside<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+#[test]
+fn guessers_wait_for_nobody_and_others_only_for_a_while() {
+    let house = House::with("enroll-turn", &format!("reply_deadline = \"1s\"\n{SEVERAL_SOURCES}{PLAIN}"));
+    let desk = &house.running().gateway.desk;
+    let invitation = invite(&house, "box", &[]);
+    let turn = beside(desk.store.device_turn());
+    let begun = Stopwatch::start();
+    let guess = Request::form(PATH, "device=box&code=AAAAAAAAAAAAAAAAAAAAAA");
+    assert_eq!(house.send(&guess).status, 401);
+    assert!(begun.elapsed() < Duration::from_millis(900), "a wrong code waits for nobody");
+    let busy = enroll(&house, &invitation, HERE);
+    assert_eq!((busy.status, busy.body.as_str()), (503, "911\n"));
+    // Settings that were read meanwhile wait as well: they must not bring back what is just being taken away.
+    let settings = desk.settings.load_full();
+    let configured = beside(async { tokio::time::timeout(Duration::from_millis(50), desk.configure(settings)).await });
+    assert!(configured.is_err());
+    drop(turn);
+    assert_eq!(key_in(&enroll(&house, &invitation, HERE)), house.key("box"));
+    // A lost answer is given again without a turn.
+    let _turn = beside(desk.store.device_turn());
+    assert_eq!(enroll(&house, &invitation, HERE).status, 200);
+}
+
+#[test]
+fn a_line_opens_no_other_generation_than_its_own() {
+    let house = house("enroll-generation");
+    let desk = &house.running().gateway.desk;
+    let before = desk.registry.load_full();
+    let words = ["device", "rotate", "box", "--gateway", "https://localhost:1"];
+    let rotated = line(&house.configuration(), &words);
+    // However the registry came to be older than the store.
+    let current = desk.registry.swap(before);
+    assert_eq!(enroll(&house, &rotated, HERE).status, 401);
+    desk.registry.store(current);
+    assert_eq!(key_in(&enroll(&house, &rotated, HERE)), desk.master.key("box", 2).text().to_owned());
 }
 
 #[test]

@@ -30,11 +30,11 @@ pub(super) async fn watch_configuration(gateway: Arc<Gateway>, file: PathBuf, mu
             continue;
         }
         seen = stamp;
-        reload(&gateway, &file);
+        reload(&gateway, &file).await;
     }
 }
 
-fn reload(gateway: &Gateway, file: &Path) {
+async fn reload(gateway: &Gateway, file: &Path) {
     let log = &gateway.log;
     let settings = match config::load(file, &|name| std::env::var(name).ok()) {
         Ok(settings) => Arc::new(settings),
@@ -56,7 +56,7 @@ fn reload(gateway: &Gateway, file: &Path) {
         log.say(Level::Error, "configuration_kept", &format!("{error}; the configuration before stays in force"), &[]);
         return;
     }
-    gateway.desk.configure(Arc::clone(&settings));
+    gateway.desk.configure(Arc::clone(&settings)).await;
     let zones = Arc::clone(&gateway.zones);
     let store = Arc::clone(&gateway.desk.store);
     let in_force = Arc::clone(&settings);
