@@ -150,7 +150,7 @@ async fn the_turn_of_devices_lasts_until_what_was_put_is_durable() {
     let folder = Folder::new("device-turn");
     let store = folder.open();
     let (go_on, gate) = std::sync::mpsc::channel::<()>();
-    store.between_commits(move || drop(gate.recv()));
+    store.between_commits(move || gate.recv().unwrap_or_default());
     let turn = store.device_turn().await;
     // Somebody who stops waiting, as a command does that is broken off.
     let waited = tokio::time::timeout(Duration::from_millis(20), store.put_device(&turn, device("laptop"))).await;
