@@ -3,6 +3,7 @@
 //!
 //! No listener, no push: what a command changes here, the gateway acts on.
 
+mod departed;
 mod invite;
 mod order;
 
@@ -10,12 +11,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use futures_util::future::join_all;
 use nicgate_logic::device::{Allowances, Device, Generation, Grants, Origin, Profile, Registry};
 use nicgate_logic::policy::HostPolicy;
 use nicgate_logic::state::{HostState, Presence};
 use nicgate_logic::{Now, Watch, upkeep};
 use nicgate_protocol::{AddressSet, DeviceId, HostPattern, Hostname, MasterKey};
 
+pub use self::departed::Departure;
 use self::invite::Made;
 pub use self::order::{
     DeviceLine, DeviceReport, FeedReport, HostReport, InvitationReport, Order, ProviderReport, Report,
@@ -102,13 +105,24 @@ impl Desk {
         })
     }
 
-    /// Puts new settings in force. Waits for whoever changes a device: what that one makes of the registry must not be
-    /// undone by what was read before.
-    pub async fn configure(&self, settings: Arc<Settings>) {
-        let _turn = self.store.device_turn().await;
-        let devices = registry(&settings, &self.store.devices());
+    /// Puts new settings in force, and records which devices left the file; gives what became of that. Waits for
+    /// whoever changes a device: what that one makes of the registry must not be undone by what was read before.
+    pub async fn configure(&self, settings: Arc<Settings>) -> Vec<Departure> {
+        let turn = self.store.device_turn().await;
+        let kept = self.store.devices();
+        let changed = departed::changed(&settings, &self.registry.load(), &kept);
+        let mut devices = registry(&settings, &kept);
+        for device in changed.iter().filter(|device| device.is_revoked) {
+            devices.remove(device.id.as_str());
+        }
         self.registry.store(Arc::new(devices));
         self.settings.store(settings);
+        // Together: one commit takes very many.
+        let put = |device: StoredDevice| async {
+            let (id, has_left) = (device.id.clone(), device.is_revoked);
+            Departure { id, has_left, recorded: self.store.put_device(&turn, device).await }
+        };
+        join_all(changed.into_iter().map(put)).await
     }
 
     /// The present, and since when we listen.
@@ -130,7 +144,9 @@ impl Desk {
             }
             Order::DeviceList => Ok(self.list_devices()),
             Order::DeviceShow { id } => self.device(&id).map(|device| Report::Device(self.describe(&device))),
-            Order::DeviceRotate { id, gateway } => self.rotate_device(&id, gateway.as_deref(), now).await,
+            Order::DeviceRotate { id, gateway, at_once } => {
+                self.rotate_device(&id, gateway.as_deref(), at_once, now).await
+            }
             Order::DeviceRevoke { id } => self.revoke_device(&id).await,
             Order::HostList { after } => Ok(self.list_hosts(after.as_deref(), now, status)),
             Order::HostShow { name } => self.show_host(&name, now, status),
@@ -191,8 +207,11 @@ impl Desk {
         if patterns.is_empty() {
             return Err("a device needs at least one host: `--host home.example.com`".to_owned());
         }
-        // An id that was revoked before goes on counting: the old secrets must never hold again.
-        let generation = self.stored(id.as_str()).map_or(Generation::default(), |stored| stored.generation);
+        // An id that was there before goes on counting: the old secrets must never hold again. A revoked one was counted
+        // on already; the other kind left the file while no gateway ran.
+        let generation = self.stored(id.as_str()).map_or(Generation::default(), |stored| {
+            if stored.is_revoked { stored.generation } else { departed::next(stored.generation) }
+        });
         let registration = Registration { patterns: patterns.clone(), profile, allowances };
         let invited = self.invitation(&id, gateway, invite::USUAL_SPAN, now);
         let kept = StoredDevice {
@@ -245,14 +264,14 @@ impl Desk {
         }
     }
 
-    async fn rotate_device(&self, id: &str, gateway: Option<&str>, now: Now) -> Result<Report, String> {
+    async fn rotate_device(&self, id: &str, gateway: Option<&str>, at_once: bool, now: Now) -> Result<Report, String> {
         gateway.map(invite::checked).transpose()?;
         let turn = self.store.device_turn().await;
         let mut device = Device::clone(&*self.device(id)?);
         let grace = self.settings.load().server.rotation_grace;
         device.generation = Generation {
             number: device.generation.number.saturating_add(1),
-            previous_until: (!grace.is_zero()).then(|| now.wall + grace),
+            previous_until: (!at_once && !grace.is_zero()).then(|| now.wall + grace),
         };
         let registration = match device.origin {
             // The file says what it may; only which secrets hold is kept here.
@@ -275,15 +294,10 @@ impl Desk {
         if device.origin == Origin::File {
             return Err(format!(
                 "\"{id}\" stands in the configuration file: take its [[device]] out there, the gateway reads it at once. \
-                 To make its secrets worthless now and keep it, rotate it with `rotation_grace = \"0s\"`"
+                 To make its secrets worthless now and keep it: `nicgate device rotate {id} --now`"
             ));
         }
-        // Counted on, so that a later device of this id starts with other secrets.
-        let number = device.generation.number.saturating_add(1);
-        let generation = Generation { number, previous_until: None };
-        let id_of_it = device.id.clone();
-        let gone = StoredDevice { id: id_of_it, generation, registration: None, is_revoked: true, invite: None };
-        self.put(&turn, gone).await?;
+        self.put(&turn, departed::gone(device.id.clone(), device.generation)).await?;
         self.change_registry(|registry| drop(registry.remove(id)));
         Ok(Report::Done { message: format!("\"{id}\" is revoked; its hosts keep their addresses") })
     }

@@ -279,6 +279,77 @@ fn a_line_opens_no_other_generation_than_its_own() {
 }
 
 #[test]
+fn a_second_line_tells_who_used_the_first_and_rotating_at_once_shuts_that_one_out() {
+    let house = house("enroll-second");
+    let configuration = house.configuration();
+    let words = ["device", "invite", "box", "--gateway", "https://localhost:1"];
+    assert!(!nicgate(&configuration, &words).contains("before"), "the line before was not used");
+    let first = invite(&house, "box", &[]);
+    key_in(&enroll(&house, &first, HERE));
+    let said = nicgate(&configuration, &words);
+    assert!(said.contains(&format!("from {HERE}")) && said.contains("device rotate box --now"), "{said}");
+    assert!(!nicgate(&configuration, &words).contains("before"), "and of that one, nothing");
+
+    let update = |password: &str| {
+        let request = Request::get("/nic/update?hostname=a.home.test&myip=192.0.2.1");
+        house.send(&request.header("Authorization", &wire::basic("box", password))).status
+    };
+    let password = |generation| house.running().gateway.desk.master.password("box", generation).text().to_owned();
+    nicgate(&configuration, &["device", "rotate", "box"]);
+    assert_eq!((update(&password(1)), update(&password(2))), (200, 200), "there is a grace period");
+    nicgate(&configuration, &["device", "rotate", "box", "--now"]);
+    assert_eq!((update(&password(2)), update(&password(3))), (401, 200), "there is none");
+}
+
+#[test]
+fn who_left_the_file_comes_back_with_other_secrets_and_without_a_line() {
+    let mut house = house("enroll-departed");
+    let configuration = house.configuration();
+    let full = format!("{SEVERAL_SOURCES}{PLAIN}");
+    let without = full.replace("id = \"box\"", "id = \"crate\"");
+    let waiting = |house: &House, id: &str, is_there: bool| {
+        house.wait_until("the file is read", |house| {
+            house.running().gateway.desk.registry.load().find(id).is_some() == is_there
+        });
+    };
+    let generation = |house: &House, id: &str| {
+        house.running().gateway.desk.registry.load().find(id).map(|device| device.generation.number)
+    };
+    // `crate` has no row in the store, `box` has one.
+    let line = invite(&house, "box", &[]);
+    for round in 1..3 {
+        house.write_configuration(&without);
+        waiting(&house, "box", false);
+        assert_eq!(generation(&house, "crate"), Some(round));
+        house.write_configuration(&full);
+        waiting(&house, "box", true);
+        waiting(&house, "crate", false);
+        assert_eq!(generation(&house, "box"), Some(round + 1));
+        assert_eq!(enroll(&house, &line, HERE).status, 401);
+    }
+    let left = house.log().iter().filter(|line| line["error_code"] == "device_left").count();
+    assert_eq!(left, 4);
+
+    // The same while nobody runs: noticed at the next start, or by whoever adds the id by command.
+    let line = invite(&house, "box", &[]);
+    house.stop();
+    house.write_configuration(&without);
+    house.start();
+    house.stop();
+    house.write_configuration(&full);
+    house.start();
+    assert_eq!(generation(&house, "box"), Some(4));
+    assert_eq!(enroll(&house, &line, HERE).status, 401);
+    invite(&house, "box", &[]);
+    house.stop();
+    house.write_configuration(&without);
+    let added = nicgate(&configuration, &["device", "add", "box", "--host", "a.home.test"]);
+    house.start();
+    assert_eq!(generation(&house, "box"), Some(5));
+    assert!(added.contains(&*house.running().gateway.desk.master.password("box", 5).text()), "{added}");
+}
+
+#[test]
 fn every_code_that_does_not_hold_gets_the_same_answer() {
     let house = house("enroll-refused");
     let configuration = house.configuration();
