@@ -117,11 +117,22 @@ impl Desk {
         }
         self.registry.store(Arc::new(devices));
         self.settings.store(settings);
-        // Together: one commit takes very many.
+        self.put_departures(&turn, changed).await
+    }
+
+    /// Records which devices left the file, or came back to it, while no gateway ran; gives what became of that.
+    pub async fn record_departures(&self) -> Vec<Departure> {
+        let turn = self.store.device_turn().await;
+        let changed = departed::changed(&self.settings.load(), &Registry::default(), &self.store.devices());
+        self.put_departures(&turn, changed).await
+    }
+
+    async fn put_departures(&self, turn: &DeviceTurn, changed: Vec<StoredDevice>) -> Vec<Departure> {
         let put = |device: StoredDevice| async {
             let (id, has_left) = (device.id.clone(), device.is_revoked);
-            Departure { id, has_left, recorded: self.store.put_device(&turn, device).await }
+            Departure { id, has_left, recorded: self.store.put_device(turn, device).await }
         };
+        // Together: one commit takes very many.
         join_all(changed.into_iter().map(put)).await
     }
 

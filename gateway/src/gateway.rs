@@ -270,7 +270,7 @@ impl Running {
 
         let gateway = Arc::new(Gateway { desk, reconciler, limits: Limits::default(), log, zones });
         // Whoever left the file while nobody ran.
-        reload::tell_departures(&gateway.log, &gateway.desk.configure(Arc::clone(&settings)).await);
+        reload::tell_departures(&gateway.log, &gateway.desk.record_departures().await);
         let (stop, stopped) = watch::channel(false);
         let (reload, reloads) = watch::channel(());
         let mut running = Self {

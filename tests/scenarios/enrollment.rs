@@ -346,7 +346,7 @@ fn who_left_the_file_comes_back_with_other_secrets_and_without_a_line() {
     let added = nicgate(&configuration, &["device", "add", "box", "--host", "a.home.test"]);
     house.start();
     assert_eq!(generation(&house, "box"), Some(5));
-    assert!(added.contains(&*house.running().gateway.desk.master.password("box", 5).text()), "{added}");
+    assert!(added.contains(house.running().gateway.desk.master.password("box", 5).text()), "{added}");
 }
 
 #[test]
