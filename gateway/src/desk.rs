@@ -3,6 +3,7 @@
 //!
 //! No listener, no push: what a command changes here, the gateway acts on.
 
+mod departed;
 mod invite;
 mod order;
 
@@ -10,13 +11,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use futures_util::future::join_all;
 use nicgate_logic::device::{Allowances, Device, Generation, Grants, Origin, Profile, Registry};
 use nicgate_logic::policy::HostPolicy;
 use nicgate_logic::state::{HostState, Presence};
 use nicgate_logic::{Now, Watch, upkeep};
 use nicgate_protocol::{AddressSet, DeviceId, HostPattern, Hostname, MasterKey};
-use tokio::sync::{Mutex, MutexGuard};
 
+pub use self::departed::Departure;
 use self::invite::Made;
 pub use self::order::{
     DeviceLine, DeviceReport, FeedReport, HostReport, InvitationReport, Order, ProviderReport, Report,
@@ -24,7 +26,7 @@ pub use self::order::{
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::master_key::{self, KeyError};
-use crate::store::{Registration, Store, StoreError, StoredDevice};
+use crate::store::{DeviceTurn, Registration, Store, StoreError, StoredDevice};
 use crate::upkeep::Upkeep;
 
 /// How many hosts one page of a listing holds.
@@ -46,7 +48,6 @@ pub struct Desk {
     pub since: Duration,
     /// Which hosts are to be looked at again, and when.
     pub upkeep: Upkeep,
-    device_turn: Mutex<()>,
 }
 
 /// Why there is no desk to work at.
@@ -101,15 +102,38 @@ impl Desk {
             clock,
             since: now.uptime,
             upkeep: Upkeep::default(),
-            device_turn: Mutex::default(),
         })
     }
 
-    /// Puts new settings in force.
-    pub fn configure(&self, settings: Arc<Settings>) {
-        let devices = registry(&settings, &self.store.devices());
+    /// Puts new settings in force, and records which devices left the file; gives what became of that. Waits for
+    /// whoever changes a device: what that one makes of the registry must not be undone by what was read before.
+    pub async fn configure(&self, settings: Arc<Settings>) -> Vec<Departure> {
+        let turn = self.store.device_turn().await;
+        let kept = self.store.devices();
+        let changed = departed::changed(&settings, &self.registry.load(), &kept);
+        let mut devices = registry(&settings, &kept);
+        for device in changed.iter().filter(|device| device.is_revoked) {
+            devices.remove(device.id.as_str());
+        }
         self.registry.store(Arc::new(devices));
         self.settings.store(settings);
+        self.put_departures(&turn, changed).await
+    }
+
+    /// Records which devices left the file, or came back to it, while no gateway ran; gives what became of that.
+    pub async fn record_departures(&self) -> Vec<Departure> {
+        let turn = self.store.device_turn().await;
+        let changed = departed::changed(&self.settings.load(), &Registry::default(), &self.store.devices());
+        self.put_departures(&turn, changed).await
+    }
+
+    async fn put_departures(&self, turn: &DeviceTurn, changed: Vec<StoredDevice>) -> Vec<Departure> {
+        let put = |device: StoredDevice| async {
+            let (id, has_left) = (device.id.clone(), device.is_revoked);
+            Departure { id, has_left, recorded: self.store.put_device(turn, device).await }
+        };
+        // Together: one commit takes very many.
+        join_all(changed.into_iter().map(put)).await
     }
 
     /// The present, and since when we listen.
@@ -117,12 +141,8 @@ impl Desk {
         Watch { now: self.clock.now(), since: self.since }
     }
 
-    /// Waits until nobody else changes a device: what is read of devices meanwhile is still so when it is recorded.
-    pub async fn device_turn(&self) -> MutexGuard<'_, ()> {
-        self.device_turn.lock().await
-    }
-
-    /// Carries out an order. What a provider has to hear is pushed by whoever runs the gateway.
+    /// Carries out an order. What a provider has to hear is pushed by whoever runs the gateway. Not to be dropped
+    /// half-way: what was recorded would not be in force.
     pub async fn carry_out(&self, order: Order, status: &ProviderStatus<'_>) -> Report {
         let now = self.clock.now();
         let result = match order {
@@ -135,7 +155,9 @@ impl Desk {
             }
             Order::DeviceList => Ok(self.list_devices()),
             Order::DeviceShow { id } => self.device(&id).map(|device| Report::Device(self.describe(&device))),
-            Order::DeviceRotate { id, gateway } => self.rotate_device(&id, gateway.as_deref(), now).await,
+            Order::DeviceRotate { id, gateway, at_once } => {
+                self.rotate_device(&id, gateway.as_deref(), at_once, now).await
+            }
             Order::DeviceRevoke { id } => self.revoke_device(&id).await,
             Order::HostList { after } => Ok(self.list_hosts(after.as_deref(), now, status)),
             Order::HostShow { name } => self.show_host(&name, now, status),
@@ -173,7 +195,7 @@ impl Desk {
         now: Now,
     ) -> Result<Report, String> {
         gateway.map(invite::checked).transpose()?;
-        let _turn = self.device_turn().await;
+        let turn = self.store.device_turn().await;
         let id = DeviceId::parse(id).map_err(|why| format!("\"{id}\" is no device id: {why}"))?;
         if self.device(id.as_str()).is_ok() {
             return Err(format!("there is a device \"{id}\" already; rotate or revoke it, or choose another id"));
@@ -196,18 +218,21 @@ impl Desk {
         if patterns.is_empty() {
             return Err("a device needs at least one host: `--host home.example.com`".to_owned());
         }
-        // An id that was revoked before goes on counting: the old secrets must never hold again.
-        let generation = self.stored(id.as_str()).map_or(Generation::default(), |stored| stored.generation);
+        // An id that was there before goes on counting: the old secrets must never hold again. A revoked one was counted
+        // on already; the other kind left the file while no gateway ran.
+        let generation = self.stored(id.as_str()).map_or(Generation::default(), |stored| {
+            if stored.is_revoked { stored.generation } else { departed::next(stored.generation) }
+        });
         let registration = Registration { patterns: patterns.clone(), profile, allowances };
         let invited = self.invitation(&id, gateway, invite::USUAL_SPAN, now);
-        self.put(StoredDevice {
+        let kept = StoredDevice {
             id: id.clone(),
             generation,
             registration: Some(registration),
             is_revoked: false,
             invite: invited.as_ref().ok().map(|made| made.invite.clone()),
-        })
-        .await?;
+        };
+        self.put(&turn, kept).await?;
         let grants = Arc::new(Grants::new(patterns));
         let device = Device { id, grants, profile, allowances, generation, origin: Origin::Command };
         let report = self.describe(&device);
@@ -219,8 +244,8 @@ impl Desk {
         self.store.devices().into_iter().find(|stored| stored.id.as_str() == id)
     }
 
-    async fn put(&self, device: StoredDevice) -> Result<(), String> {
-        self.store.put_device(device).await.map_err(|error| error.to_string())
+    async fn put(&self, turn: &DeviceTurn, device: StoredDevice) -> Result<(), String> {
+        self.store.put_device(turn, device).await.map_err(|error| error.to_string())
     }
 
     fn list_devices(&self) -> Report {
@@ -250,14 +275,14 @@ impl Desk {
         }
     }
 
-    async fn rotate_device(&self, id: &str, gateway: Option<&str>, now: Now) -> Result<Report, String> {
+    async fn rotate_device(&self, id: &str, gateway: Option<&str>, at_once: bool, now: Now) -> Result<Report, String> {
         gateway.map(invite::checked).transpose()?;
-        let _turn = self.device_turn().await;
+        let turn = self.store.device_turn().await;
         let mut device = Device::clone(&*self.device(id)?);
         let grace = self.settings.load().server.rotation_grace;
         device.generation = Generation {
             number: device.generation.number.saturating_add(1),
-            previous_until: (!grace.is_zero()).then(|| now.wall + grace),
+            previous_until: (!at_once && !grace.is_zero()).then(|| now.wall + grace),
         };
         let registration = match device.origin {
             // The file says what it may; only which secrets hold is kept here.
@@ -268,27 +293,22 @@ impl Desk {
         // A line of before ends here, also where there is no new one.
         let invite = invited.as_ref().ok().map(|made| made.invite.clone());
         let (id, generation) = (device.id.clone(), device.generation);
-        self.put(StoredDevice { id, generation, registration, is_revoked: false, invite }).await?;
+        self.put(&turn, StoredDevice { id, generation, registration, is_revoked: false, invite }).await?;
         let report = self.describe(&device);
         self.change_registry(|registry| registry.insert(device.clone()));
         Ok(report.with(invited))
     }
 
     async fn revoke_device(&self, id: &str) -> Result<Report, String> {
-        let _turn = self.device_turn().await;
+        let turn = self.store.device_turn().await;
         let device = self.device(id)?;
         if device.origin == Origin::File {
             return Err(format!(
                 "\"{id}\" stands in the configuration file: take its [[device]] out there, the gateway reads it at once. \
-                 To make its secrets worthless now and keep it, rotate it with `rotation_grace = \"0s\"`"
+                 To make its secrets worthless now and keep it: `nicgate device rotate {id} --now`"
             ));
         }
-        // Counted on, so that a later device of this id starts with other secrets.
-        let number = device.generation.number.saturating_add(1);
-        let generation = Generation { number, previous_until: None };
-        let id_of_it = device.id.clone();
-        let gone = StoredDevice { id: id_of_it, generation, registration: None, is_revoked: true, invite: None };
-        self.put(gone).await?;
+        self.put(&turn, departed::gone(device.id.clone(), device.generation)).await?;
         self.change_registry(|registry| drop(registry.remove(id)));
         Ok(Report::Done { message: format!("\"{id}\" is revoked; its hosts keep their addresses") })
     }

@@ -269,6 +269,8 @@ impl Running {
         let control = Control::open(data_dir).map_err(|error| StartError::Control(data_dir.clone(), error))?;
 
         let gateway = Arc::new(Gateway { desk, reconciler, limits: Limits::default(), log, zones });
+        // Whoever left the file while nobody ran.
+        reload::tell_departures(&gateway.log, &gateway.desk.record_departures().await);
         let (stop, stopped) = watch::channel(false);
         let (reload, reloads) = watch::channel(());
         let mut running = Self {

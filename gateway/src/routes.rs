@@ -13,6 +13,7 @@ use nicgate_logic::{Now, Refusal};
 use nicgate_protocol::update::{Endpoint, Parameters};
 use nicgate_protocol::{AddressSet, ReturnCode, enrollment};
 
+use crate::enrollment::{Declined, Known};
 use crate::gateway::Gateway;
 use crate::http::reply::{self, Dress, Reply};
 use crate::http::{self, Answerer, Notice};
@@ -74,12 +75,33 @@ async fn update(gateway: &Gateway, raw: &RawRequest, now: Now) -> Reply {
 
 async fn enroll(gateway: &Gateway, raw: &RawRequest, now: Now) -> Reply {
     let enrolled = enrolling::answer(gateway, raw, now).await;
-    let reply = reply::of_enrolling(&enrolled, &raw.headers, RETRY_AFTER);
+    let reply = reply::of_enrolling(enrolled.as_ref().map_err(|declined| declined.ending), &raw.headers, RETRY_AFTER);
     match &enrolled {
         Ok(enrolled) => log_enrolled(gateway, raw, enrolled),
-        Err(ending) => log_stranger(gateway, raw, ending, reply.status),
+        Err(declined) => log_declined(gateway, raw, declined, reply.status, now),
     }
     reply
+}
+
+/// A right code that opens nothing is no stranger's: somebody has the line who should not, or had it read. That is told
+/// beside whatever strangers cause, once a minute for each code.
+fn log_declined(gateway: &Gateway, raw: &RawRequest, declined: &Declined, status: StatusCode, now: Now) {
+    let is_new = |known: &&Known| gateway.limits.tell_of_code(&known.invite.digest, now).is_ok();
+    let Some(known) = declined.known.as_ref().filter(is_new) else {
+        return log_stranger(gateway, raw, &declined.ending, status);
+    };
+    let peer = AddressSet::from(raw.peer);
+    let mut fields = vec![
+        ("device", Value::Text(known.device.as_str())),
+        ("peer", Value::Shown(&peer)),
+        ("agent", Value::Text(agent(raw))),
+        ("status", Value::Number(u64::from(status.as_u16()))),
+    ];
+    // In clear, this is the use.
+    if let Some(used) = known.invite.used.as_ref().filter(|_| known.refusal == Refusal::CodeUsed) {
+        fields.insert(1, ("first_use", Value::Shown(used)));
+    }
+    gateway.log.say(Level::Warn, known.refusal.error_code(), &known.refusal.to_string(), &fields);
 }
 
 /// Somebody holds a key from now on. The code is in no line.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use nicgate_protocol::Invitation;
 use nicgate_protocol::enrollment::PATH;
 use nicgate_tests::program::{Served, Site};
-use nicgate_tests::{Answer, House, PLAIN, Request, program, run, text, tool, wire};
+use nicgate_tests::{Answer, House, PLAIN, Request, Stopwatch, program, run, text, tool, wire};
 use serde_json::Value;
 
 /// Sources are what a trusted proxy says, where a story needs several.
@@ -135,13 +135,85 @@ fn a_code_is_good_once_but_for_a_lost_answer() {
     assert_eq!(enroll(&house, &invitation, HERE).status, 401);
     // The device itself is as good as before.
     assert_eq!(house.update("hostname=a.home.test&myip=192.0.2.1").body, "good 192.0.2.1\n");
-    let codes: Vec<Value> = house
-        .log()
-        .into_iter()
-        .filter(|line| line["event"] == "refused")
-        .map(|line| line["error_code"].clone())
-        .collect();
-    assert_eq!(codes, ["code_used", "code_used"]);
+    // Who had the line is told at once, once a minute; the rest is among what strangers cause.
+    let used: Vec<Value> = house.log().into_iter().filter(|line| line["error_code"] == "code_used").collect();
+    assert_eq!(used.len(), 2, "{used:?}");
+    assert_eq!(
+        (&used[0]["level"], &used[0]["device"], &used[0]["peer"]),
+        (&"warn".into(), &"box".into(), &ELSEWHERE.into())
+    );
+    assert!(used[0]["first_use"].as_str().unwrap().ends_with(&format!("from {HERE}")), "{}", used[0]);
+    assert!(used[0]["message"].as_str().unwrap().contains("device rotate ID --now"), "{}", used[0]);
+    assert_eq!(used[1]["event"], "refused");
+}
+
+#[test]
+fn a_right_code_that_opens_nothing_is_told_beside_all_that_strangers_cause() {
+    let house = house("enroll-told");
+    let warned = |code: &str, device: &str| {
+        let log = house.log();
+        log.iter()
+            .filter(|line| line["level"] == "warn" && line["error_code"] == code && line["device"] == device)
+            .count()
+    };
+    let (used, expired) = (invite(&house, "box", &[]), invite(&house, "other", &["--for", "1s"]));
+    enroll(&house, &used, HERE);
+    house.hands.forward(Duration::from_secs(1));
+    // The log's share of this second goes to others.
+    for _ in 0..30 {
+        let _ = house.send(&Request::get("/nic/update?hostname=a.home.test"));
+    }
+    for _ in 0..3 {
+        enroll(&house, &used, ELSEWHERE);
+        enroll(&house, &expired, ELSEWHERE);
+    }
+    house
+        .wait_until("both are told, once", |_| (warned("code_used", "box"), warned("code_expired", "other")) == (1, 1));
+    house.hands.forward(Duration::from_secs(60));
+    enroll(&house, &used, ELSEWHERE);
+    house.wait_until("it is told again", |_| warned("code_used", "box") == 2);
+}
+
+#[test]
+fn repeats_have_a_budget() {
+    let limited = format!("{SEVERAL_SOURCES}{}", PLAIN.replace("enabled = false", "enabled = true"));
+    let house = House::with("enroll-repeats", &limited);
+    let invitation = invite(&house, "box", &[]);
+    let statuses: Vec<u16> = (0..20).map(|_| enroll(&house, &invitation, HERE).status).collect();
+    assert_eq!((statuses.iter().filter(|status| **status == 200).count(), statuses[19]), (11, 429));
+    // It is the code's: the device itself has its own.
+    assert_eq!(house.update("hostname=a.home.test&myip=192.0.2.1").body, "good 192.0.2.1\n");
+    house.hands.forward(Duration::from_secs(30));
+    assert_eq!(enroll(&house, &invitation, HERE).status, 200);
+}
+
+#[test]
+fn a_code_that_came_in_clear_is_spent() {
+    let house = House::with("enroll-clear", &format!("plain_listen = [\"127.0.0.1:0\"]\n{PLAIN}"));
+    let clear = |invitation: &Invitation, headers: &[(&str, &str)]| {
+        let request = Request::form(PATH, &invitation.form());
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(name, value));
+        let answer = Answer::read(&wire::exchange_in_clear(house.plain(), &request.bytes(house.plain())));
+        (answer.status, answer.body)
+    };
+    // On this machine itself nothing is exposed, unless somebody forwards from elsewhere and is not named.
+    let local = invite(&house, "box", &[]);
+    assert_eq!(clear(&local, &[]).0, 200);
+    for header in [("X-Forwarded-For", HERE), ("X-Real-IP", HERE), ("Via", "1.1 proxy"), ("Forwarded", "for=unknown")] {
+        let (seen, other) = (invite(&house, "box", &[]), invite(&house, "other", &[]));
+        let wrong = Invitation::new("https://localhost:1", seen.device().clone(), other.code().clone(), None).unwrap();
+        let refused = clear(&wrong, &[header]);
+        assert_eq!(refused, (404, "badagent\n".to_owned()), "{header:?}");
+        assert_eq!(clear(&seen, &[header]), refused, "a right code gets the same answer");
+        assert_eq!(house.send(&Request::form(PATH, &seen.form())).status, 401, "{header:?}");
+        // A wrong one spends nothing.
+        assert_eq!(house.send(&Request::form(PATH, &other.form())).status, 200, "{header:?}");
+    }
+    let told = house.log();
+    let told: Vec<_> =
+        told.iter().filter(|line| line["error_code"] == "enroll_in_clear" && line["level"] == "warn").collect();
+    assert_eq!(told.len(), 4);
+    assert!(told.iter().all(|line| line["device"] == "box"));
 }
 
 #[test]
@@ -162,6 +234,119 @@ fn two_who_come_at_the_same_time_do_not_both_get_the_key() {
         });
         assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "{statuses:?}");
     }
+}
+
+/// Runs what a story asks of the gateway's own parts, beside the gateway.
+fn beside<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+#[test]
+fn guessers_wait_for_nobody_and_others_only_for_a_while() {
+    let house = House::with("enroll-turn", &format!("reply_deadline = \"1s\"\n{SEVERAL_SOURCES}{PLAIN}"));
+    let desk = &house.running().gateway.desk;
+    let invitation = invite(&house, "box", &[]);
+    let turn = beside(desk.store.device_turn());
+    let begun = Stopwatch::start();
+    let guess = Request::form(PATH, "device=box&code=AAAAAAAAAAAAAAAAAAAAAA");
+    assert_eq!(house.send(&guess).status, 401);
+    assert!(begun.elapsed() < Duration::from_millis(900), "a wrong code waits for nobody");
+    let busy = enroll(&house, &invitation, HERE);
+    assert_eq!((busy.status, busy.body.as_str()), (503, "911\n"));
+    // Settings that were read meanwhile wait as well: they must not bring back what is just being taken away.
+    let settings = desk.settings.load_full();
+    let configured = beside(async { tokio::time::timeout(Duration::from_millis(50), desk.configure(settings)).await });
+    assert!(configured.is_err());
+    drop(turn);
+    assert_eq!(key_in(&enroll(&house, &invitation, HERE)), house.key("box"));
+    // A lost answer is given again without a turn.
+    let _turn = beside(desk.store.device_turn());
+    assert_eq!(enroll(&house, &invitation, HERE).status, 200);
+}
+
+#[test]
+fn a_line_opens_no_other_generation_than_its_own() {
+    let house = house("enroll-generation");
+    let desk = &house.running().gateway.desk;
+    let before = desk.registry.load_full();
+    let words = ["device", "rotate", "box", "--gateway", "https://localhost:1"];
+    let rotated = line(&house.configuration(), &words);
+    // However the registry came to be older than the store.
+    let current = desk.registry.swap(before);
+    assert_eq!(enroll(&house, &rotated, HERE).status, 401);
+    desk.registry.store(current);
+    assert_eq!(key_in(&enroll(&house, &rotated, HERE)), desk.master.key("box", 2).text().to_owned());
+}
+
+#[test]
+fn a_second_line_tells_who_used_the_first_and_rotating_at_once_shuts_that_one_out() {
+    let house = house("enroll-second");
+    let configuration = house.configuration();
+    let words = ["device", "invite", "box", "--gateway", "https://localhost:1"];
+    assert!(!nicgate(&configuration, &words).contains("before"), "the line before was not used");
+    let first = invite(&house, "box", &[]);
+    key_in(&enroll(&house, &first, HERE));
+    let said = nicgate(&configuration, &words);
+    assert!(said.contains(&format!("from {HERE}")) && said.contains("device rotate box --now"), "{said}");
+    assert!(!nicgate(&configuration, &words).contains("before"), "and of that one, nothing");
+
+    let update = |password: &str| {
+        let request = Request::get("/nic/update?hostname=a.home.test&myip=192.0.2.1");
+        house.send(&request.header("Authorization", &wire::basic("box", password))).status
+    };
+    let password = |generation| house.running().gateway.desk.master.password("box", generation).text().to_owned();
+    nicgate(&configuration, &["device", "rotate", "box"]);
+    assert_eq!((update(&password(1)), update(&password(2))), (200, 200), "there is a grace period");
+    nicgate(&configuration, &["device", "rotate", "box", "--now"]);
+    assert_eq!((update(&password(2)), update(&password(3))), (401, 200), "there is none");
+}
+
+#[test]
+fn who_left_the_file_comes_back_with_other_secrets_and_without_a_line() {
+    let mut house = house("enroll-departed");
+    let configuration = house.configuration();
+    let full = format!("{SEVERAL_SOURCES}{PLAIN}");
+    let without = full.replace("id = \"box\"", "id = \"crate\"");
+    let waiting = |house: &House, id: &str, is_there: bool| {
+        house.wait_until("the file is read", |house| {
+            house.running().gateway.desk.registry.load().find(id).is_some() == is_there
+        });
+    };
+    let generation = |house: &House, id: &str| {
+        house.running().gateway.desk.registry.load().find(id).map(|device| device.generation.number)
+    };
+    // `crate` has no row in the store, `box` has one.
+    let line = invite(&house, "box", &[]);
+    for round in 1..3 {
+        house.write_configuration(&without);
+        waiting(&house, "box", false);
+        assert_eq!(generation(&house, "crate"), Some(round));
+        house.write_configuration(&full);
+        waiting(&house, "box", true);
+        waiting(&house, "crate", false);
+        assert_eq!(generation(&house, "box"), Some(round + 1));
+        assert_eq!(enroll(&house, &line, HERE).status, 401);
+    }
+    let left = house.log().iter().filter(|line| line["error_code"] == "device_left").count();
+    assert_eq!(left, 4);
+
+    // The same while nobody runs: noticed at the next start, or by whoever adds the id by command.
+    let line = invite(&house, "box", &[]);
+    house.stop();
+    house.write_configuration(&without);
+    house.start();
+    house.stop();
+    house.write_configuration(&full);
+    house.start();
+    assert_eq!(generation(&house, "box"), Some(4));
+    assert_eq!(enroll(&house, &line, HERE).status, 401);
+    invite(&house, "box", &[]);
+    house.stop();
+    house.write_configuration(&without);
+    let added = nicgate(&configuration, &["device", "add", "box", "--host", "a.home.test"]);
+    house.start();
+    assert_eq!(generation(&house, "box"), Some(5));
+    assert!(added.contains(house.running().gateway.desk.master.password("box", 5).text()), "{added}");
 }
 
 #[test]
@@ -233,14 +418,8 @@ fn what_is_no_enrolling_hears_what_is_wrong() {
         assert_eq!((answer.status, answer.body.as_str()), (status, "badagent\n"), "{}", answer.head);
         assert_eq!(answer.header("allow"), (status == 405).then_some("POST"), "{}", answer.head);
     }
-    // In clear only this machine may ask; a proxy says who else did.
-    let clear = |from: &str| {
-        let request = Request::form(PATH, &form).header("X-Forwarded-For", from);
-        Answer::read(&wire::exchange_in_clear(house.plain(), &request.bytes(house.plain())))
-    };
-    assert_eq!((clear(HERE).status, clear("2001:db8::7").status), (404, 404));
     // None of this has used it up.
-    assert_eq!(key_in(&clear("127.0.0.1")), house.key("box"));
+    assert_eq!(key_in(&enroll(&house, &invitation, HERE)), house.key("box"));
 }
 
 #[test]
@@ -340,9 +519,9 @@ fn a_code_stands_in_no_log_and_not_in_the_store() {
     ] {
         assert!(send(&request) >= 400);
     }
+    assert_eq!(send(&Request::form(PATH, &form)), 200);
     let clear = Request::form(PATH, &form).header("X-Forwarded-For", HERE);
     assert!(wire::exchange_in_clear(served.plain[0], &clear.bytes(served.plain[0])).contains(" 404 "));
-    assert_eq!(send(&Request::form(PATH, &form)), 200);
 
     std::thread::sleep(Duration::from_millis(250));
     let log = served.text();

@@ -1,5 +1,5 @@
 //! Rate limits (GCRA, `governor`), fed with our own clock: per source without credentials, per source with
-//! wrong ones, per device, and per host and family for real changes.
+//! wrong ones, per device, per host and family for real changes, and per one-time code that was used.
 //!
 //! Strangers choose their sources, so those share a fixed number of budgets by hash; devices and hosts are the
 //! operator's, so each has its own. Bans are not made here.
@@ -70,6 +70,8 @@ pub struct Limits {
     wrong: Budgets,
     device: Budgets,
     change: Budgets,
+    repeated: Budgets,
+    told: Budgets,
 }
 
 impl Default for Limits {
@@ -84,6 +86,9 @@ impl Default for Limits {
             device: Budgets::new(600, Duration::from_millis(100), u64::MAX, &clock),
             // Two families and a dummy-then-real pair within a second are normal.
             change: Budgets::new(30, Duration::from_secs(5), u64::MAX, &clock),
+            // Somebody whose answers get lost asks a few times.
+            repeated: Budgets::new(10, Duration::from_secs(30), u64::MAX, &clock),
+            told: Budgets::new(1, Duration::from_secs(60), u64::MAX, &clock),
             clock,
         }
     }
@@ -126,10 +131,29 @@ impl Limits {
         self.change.take((hostname, family), &self.clock)
     }
 
+    /// The same answer once more for a one-time code that was used. Only for a right one: of those there are no more
+    /// than devices.
+    ///
+    /// # Errors
+    /// The code has spent its budget.
+    pub fn repeat(&self, code: &[u8; 32], now: Now) -> Result<(), Duration> {
+        self.clock.feed(now);
+        self.repeated.take(code, &self.clock)
+    }
+
+    /// A warning that a right one-time code came and opened nothing: one a minute for each code.
+    ///
+    /// # Errors
+    /// It was told within this minute.
+    pub fn tell_of_code(&self, code: &[u8; 32], now: Now) -> Result<(), Duration> {
+        self.clock.feed(now);
+        self.told.take(code, &self.clock)
+    }
+
     /// Forgets budgets that are full again; to be called every minute or so.
     pub fn tidy(&self, now: Now) {
         self.clock.feed(now);
-        for budgets in [&self.challenged, &self.wrong, &self.device, &self.change] {
+        for budgets in [&self.challenged, &self.wrong, &self.device, &self.change, &self.repeated, &self.told] {
             budgets.limiter.retain_recent();
             budgets.limiter.shrink_to_fit();
         }

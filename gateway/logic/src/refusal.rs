@@ -213,11 +213,12 @@ impl fmt::Display for Refusal {
             Self::CodeExpired => "the one-time code is too old: `nicgate device invite ID` makes a new line",
             Self::CodeUsed => {
                 "the one-time code was used before: `nicgate device invite ID` makes a new line; \
-                 if its user knows of no first time, rotate the device"
+                 if that was not its owner: `nicgate device rotate ID --now`"
             }
             Self::Denied => "the peer stands on the deny list",
             Self::EnrollInClear => {
-                "enrolling is answered over TLS alone; a code that came so was seen: `nicgate device invite ID` makes another"
+                "enrolling is answered over TLS alone; a code that came so was seen and holds no more: \
+                 `nicgate device invite ID` makes another"
             }
             Self::FormTooLong => "a form of device and code is not that long",
             Self::ClockOff => "the signature's time is more than 300 s from ours: set the clock of the device",

@@ -31,6 +31,19 @@ pub struct RawRequest {
     pub peer: IpAddr,
     /// Whether it came over TLS, here or at a trusted proxy.
     pub secure: bool,
+    /// Who stands between the peer and us.
+    pub via: Via,
+}
+
+/// Who stands between a peer and us: how far its address tells one peer from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Via {
+    /// Nobody that we know of. What forwards bytes and says nothing (`ssh -R`) looks the same.
+    Nobody,
+    /// A trusted proxy that names the peer.
+    Proxy,
+    /// Somebody who names nobody, or whose word does not count: many may share the address.
+    Forwarder,
 }
 
 impl RawRequest {
@@ -138,6 +151,7 @@ pub(crate) mod tests {
             body: Bytes::new(),
             peer: IpAddr::from([198, 51, 100, 7]),
             secure: true,
+            via: Via::Nobody,
         }
     }
 

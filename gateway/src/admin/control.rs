@@ -48,11 +48,12 @@ impl Control {
         Ok(Self { listener, path })
     }
 
-    /// Answers commands until it is dropped.
+    /// Answers commands until it is dropped. What was begun is carried out to its end, also when the command no longer
+    /// waits for it.
     pub async fn run<F, R>(self, carry_out: F)
     where
         F: Fn(Order) -> R + Send + Sync + 'static,
-        R: Future<Output = Report> + Send,
+        R: Future<Output = Report> + Send + 'static,
     {
         let carry_out = Arc::new(carry_out);
         let speakers = Arc::new(Semaphore::new(MOST_SPEAKERS));
@@ -81,13 +82,14 @@ impl Drop for Control {
 async fn converse<F, R>(stream: UnixStream, carry_out: &F) -> io::Result<()>
 where
     F: Fn(Order) -> R,
-    R: Future<Output = Report>,
+    R: Future<Output = Report> + Send + 'static,
 {
     let (reading, mut writing) = stream.into_split();
     let mut line = String::new();
     BufReader::new(reading.take(LONGEST_ORDER)).read_line(&mut line).await?;
     let report = match serde_json::from_str::<Order>(&line) {
-        Ok(order) => carry_out(order).await,
+        // In a task of its own: half an order, recorded and not in force, is worse than none.
+        Ok(order) => tokio::spawn(carry_out(order)).await.map_err(io::Error::other)?,
         Err(error) => Report::Refused {
             message: format!("the running gateway does not know this order ({error}); are both of one version?"),
         },
@@ -122,4 +124,38 @@ pub async fn send(data_dir: &Path, order: &Order) -> io::Result<Option<Report>> 
         .await
         .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the running gateway does not answer"))??;
     Ok(Some(serde_json::from_slice(&answer)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_order_is_carried_out_to_its_end_also_when_nobody_waits_any_more() {
+        let folder = std::env::temp_dir().join(format!("nicgate-control-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let control = Control::open(&folder).unwrap();
+        let (disk, is_done) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
+        let (slow, done) = (Arc::clone(&disk), Arc::clone(&is_done));
+        let running = tokio::spawn(control.run(move |_| {
+            let (slow, done) = (Arc::clone(&slow), Arc::clone(&done));
+            async move {
+                slow.notified().await;
+                done.store(true, Ordering::Release);
+                Report::Done { message: String::new() }
+            }
+        }));
+        // The clock jumps ahead to whatever is due next: that is the end of patience.
+        assert!(!matches!(send(&folder, &Order::Reload).await, Ok(Some(_))));
+        tokio::time::sleep(2 * PATIENCE).await;
+        disk.notify_one();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(is_done.load(Ordering::Acquire));
+        running.abort();
+        std::fs::remove_dir_all(folder).unwrap();
+    }
 }

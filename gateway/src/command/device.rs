@@ -23,7 +23,9 @@ pub(super) fn run(command: DeviceCommand) -> u8 {
         }
         DeviceCommand::List(common) => (common, Order::DeviceList),
         DeviceCommand::Show { id, common } => (common, Order::DeviceShow { id }),
-        DeviceCommand::Rotate { id, gateway, common } => (common, Order::DeviceRotate { id, gateway }),
+        DeviceCommand::Rotate { id, now, gateway, common } => {
+            (common, Order::DeviceRotate { id, gateway, at_once: now })
+        }
         DeviceCommand::Revoke { id, common } => (common, Order::DeviceRevoke { id }),
     };
     match give(&common, order) {
@@ -74,6 +76,10 @@ fn print_invitation(invitation: &InvitationReport) -> u8 {
         println!("trust     the line carries the gateway's own certificate authority");
     }
     print_line(&invitation.enroll, &invitation.until);
+    if let Some(used) = &invitation.used_before {
+        println!("before    the line before this one was used {used}");
+        println!("          if that was not its owner: `nicgate device rotate {} --now`", invitation.id);
+    }
     DONE
 }
 

@@ -163,6 +163,9 @@ enum DeviceCommand {
     Rotate {
         /// Its id
         id: String,
+        /// The old ones hold no more from now on
+        #[arg(long)]
+        now: bool,
         /// Where clients reach the gateway, for the `enroll` line [default: `public_url`, or where it listens]
         #[arg(long, value_name = "URL")]
         gateway: Option<String>,

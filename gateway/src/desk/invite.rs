@@ -43,9 +43,9 @@ impl Desk {
         if span.is_zero() || span > LONGEST_SPAN {
             return Err("a line holds for at most \"720h\", and not for no time at all".to_owned());
         }
-        let _turn = self.device_turn().await;
+        let turn = self.store.device_turn().await;
         let device = self.device(id)?;
-        let Made { invite, report } = self.invitation(&device.id, gateway, span, now)?;
+        let Made { invite, mut report } = self.invitation(&device.id, gateway, span, now)?;
         let kept = self.store.device(&device.id).unwrap_or_else(|| StoredDevice {
             id: device.id.clone(),
             generation: device.generation,
@@ -53,7 +53,9 @@ impl Desk {
             is_revoked: false,
             invite: None,
         });
-        self.put(StoredDevice { invite: Some(invite), ..kept }).await?;
+        // A second line is asked for where the first one did not work: somebody else may have had it.
+        report.used_before = kept.invite.as_ref().and_then(|before| before.used).map(|used| used.to_string());
+        self.put(&turn, StoredDevice { invite: Some(invite), is_revoked: false, ..kept }).await?;
         Ok(Report::Invitation(report))
     }
 
@@ -82,6 +84,7 @@ impl Desk {
             until: until.to_string(),
             gateway,
             carries_ca: invitation.ca().is_some(),
+            used_before: None,
         };
         Ok(Made { invite, report })
     }

@@ -47,6 +47,9 @@ pub enum Order {
         /// Where clients reach the gateway, if not where the configuration says.
         #[serde(default)]
         gateway: Option<String>,
+        /// Without a grace period.
+        #[serde(default)]
+        at_once: bool,
     },
     /// The secrets hold no more, from now on.
     DeviceRevoke {
@@ -161,6 +164,9 @@ pub struct InvitationReport {
     pub gateway: String,
     /// It carries the certificate of a private authority.
     pub carries_ca: bool,
+    /// When and from where the line before was used, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used_before: Option<String>,
 }
 
 /// The line holds a code.

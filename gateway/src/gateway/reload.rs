@@ -9,7 +9,8 @@ use tokio::sync::watch;
 use super::Gateway;
 use super::follow::{fill, zone_heads};
 use crate::config::{self, Settings, Stamp};
-use crate::log::Level;
+use crate::desk::Departure;
+use crate::log::{Level, Log, Value};
 use crate::reconciler::Reconciler;
 use crate::upkeep;
 
@@ -30,11 +31,11 @@ pub(super) async fn watch_configuration(gateway: Arc<Gateway>, file: PathBuf, mu
             continue;
         }
         seen = stamp;
-        reload(&gateway, &file);
+        reload(&gateway, &file).await;
     }
 }
 
-fn reload(gateway: &Gateway, file: &Path) {
+async fn reload(gateway: &Gateway, file: &Path) {
     let log = &gateway.log;
     let settings = match config::load(file, &|name| std::env::var(name).ok()) {
         Ok(settings) => Arc::new(settings),
@@ -56,7 +57,8 @@ fn reload(gateway: &Gateway, file: &Path) {
         log.say(Level::Error, "configuration_kept", &format!("{error}; the configuration before stays in force"), &[]);
         return;
     }
-    gateway.desk.configure(Arc::clone(&settings));
+    let departures = gateway.desk.configure(Arc::clone(&settings)).await;
+    tell_departures(log, &departures);
     let zones = Arc::clone(&gateway.zones);
     let store = Arc::clone(&gateway.desk.store);
     let in_force = Arc::clone(&settings);
@@ -74,6 +76,24 @@ fn reload(gateway: &Gateway, file: &Path) {
         log.say(Level::Warn, "configuration_warning", &warning.to_string(), &[]);
     }
     log.say(Level::Info, "configured", "the configuration was read again and is in force", &[]);
+}
+
+/// Tells which devices left the configuration file.
+pub(super) fn tell_departures(log: &Log, departures: &[Departure]) {
+    for departure in departures {
+        let fields = [("device", Value::Text(departure.id.as_str()))];
+        match &departure.recorded {
+            Ok(()) if departure.has_left => {
+                let text = "it stands in the file no more; should it come back, then with other secrets";
+                log.say(Level::Warn, "device_left", text, &fields);
+            }
+            Ok(()) => {}
+            Err(fault) => {
+                let text = format!("{fault}; that the device left the file, or came back to it, is not recorded");
+                log.say(Level::Error, fault.error_code(), &text, &fields);
+            }
+        }
+    }
 }
 
 /// Gives the reconciler the providers and zones of a configuration.

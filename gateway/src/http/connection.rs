@@ -18,7 +18,7 @@ use nicgate_logic::screen::RawRequest;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
-use super::peer::{Peer, TrustedProxies, behind_proxy};
+use super::peer::{Peer, TrustedProxies, behind_proxy, via};
 use super::reply::cut_short;
 use super::seats::Place;
 use super::wire::{Notes, Wire};
@@ -34,6 +34,8 @@ pub(super) struct Hop {
     pub(super) peer: Peer,
     /// Whether its headers are believed about who the peer is.
     pub(super) is_trusted: bool,
+    /// Whether it is whom a trusted proxy named by a PROXY header.
+    pub(super) is_named: bool,
 }
 
 /// hyper as it is set up for every connection.
@@ -127,6 +129,7 @@ impl<A: Answerer> Desk<A> {
         };
         let peer =
             if self.hop.is_trusted { behind_proxy(self.hop.peer, &head.headers, &self.trusted) } else { self.hop.peer };
+        let via = via(self.hop.peer.address, self.hop.is_named, peer.address, &head.headers, &self.trusted);
         let request = RawRequest {
             method: head.method,
             target: head.uri,
@@ -135,6 +138,7 @@ impl<A: Answerer> Desk<A> {
             body,
             peer: peer.address,
             secure: peer.secure,
+            via,
         };
         let version = request.version;
         self.place.set_busy(true);
@@ -214,7 +218,8 @@ mod tests {
         let (peer, ours) = duplex(buffer);
         let place = Arc::new(Place::default());
         let echo = echo();
-        let hop = Hop { peer: Peer { address: "10.0.0.1".parse().unwrap(), secure: false }, is_trusted };
+        let hop =
+            Hop { peer: Peer { address: "10.0.0.1".parse().unwrap(), secure: false }, is_trusted, is_named: false };
         let trusted = Arc::new(TrustedProxies::new(vec!["10.0.0.0/8".parse().unwrap()]));
         let (ours_place, ours_echo) = (Arc::clone(&place), Arc::clone(&echo));
         let task = tokio::spawn(async move {

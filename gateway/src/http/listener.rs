@@ -178,6 +178,7 @@ impl<A: Answerer> House<A> {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let place = &seat.place;
+        let mut is_named = false;
         if self.door.proxy_protocol {
             let header = timeout(PROXY_HEADER_DEADLINE, read_proxy_header(&mut stream));
             let header = tokio::select! {
@@ -187,6 +188,7 @@ impl<A: Answerer> House<A> {
             match header {
                 Ok(Ok(Some(source))) => {
                     address = source;
+                    is_named = true;
                     is_trusted = self.door.trusted.hold(source);
                     if !is_trusted && !seat.count_for(source) {
                         return self.answerer.notice(Notice::Full(source));
@@ -197,7 +199,7 @@ impl<A: Answerer> House<A> {
                 Err(_) => return self.answerer.notice(Notice::TooSlow(address, Phase::ProxyHeader)),
             }
         }
-        let hop = Hop { peer: Peer { address, secure: self.door.tls.is_some() }, is_trusted };
+        let hop = Hop { peer: Peer { address, secure: self.door.tls.is_some() }, is_trusted, is_named };
         let Some(config) = &self.door.tls else {
             return serve(stream, hop, &self.protocol, &self.door.trusted, &self.answerer, place).await;
         };

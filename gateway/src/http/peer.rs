@@ -15,11 +15,22 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ::http::{HeaderMap, HeaderName, header};
 use ipnet::IpNet;
+use nicgate_logic::screen::Via;
 use nicgate_protocol::address::unmapped;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// What those add who forward requests: one of them shows that somebody does, whatever it says.
+const TRACES: [HeaderName; 7] = [
+    header::FORWARDED,
+    header::VIA,
+    X_FORWARDED_FOR,
+    X_FORWARDED_PROTO,
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("cf-connecting-ip"),
+];
 
 /// The networks whose word is taken for somebody else's address.
 #[derive(Clone, Debug, Default)]
@@ -66,6 +77,20 @@ pub fn behind_proxy(hop: Peer, headers: &HeaderMap, trusted: &TrustedProxies) ->
         (None, None) => hop.secure,
     };
     Peer { address, secure }
+}
+
+/// Who stands between us and `peer`, whom the hop or its headers named; `is_named`: the hop itself was named, by a PROXY
+/// header.
+#[must_use]
+pub fn via(hop: IpAddr, is_named: bool, peer: IpAddr, headers: &HeaderMap, trusted: &TrustedProxies) -> Via {
+    if trusted.hold(peer) {
+        // A proxy for itself, or for somebody whom it does not name.
+        return Via::Forwarder;
+    }
+    if is_named || peer != hop {
+        return Via::Proxy;
+    }
+    if TRACES.iter().any(|trace| headers.contains_key(trace)) { Via::Forwarder } else { Via::Nobody }
 }
 
 /// Whom `X-Forwarded-For` names; `None` without such a header.
@@ -345,6 +370,32 @@ mod tests {
         let secure = |lines| behind_proxy(over_tls, &headers(lines), &trusted()).secure;
         assert!(secure(&[("x-forwarded-for", "192.0.2.7")]));
         assert!(!secure(&[("x-forwarded-for", "192.0.2.7"), ("x-forwarded-proto", "http")]));
+    }
+
+    #[test]
+    fn whoever_stands_between_is_noticed() {
+        for (hop, is_named, lines, expected) in [
+            ("127.0.0.1", false, &[][..], Via::Nobody),
+            ("192.0.2.7", false, &[("x-other", "a")], Via::Nobody),
+            ("192.0.2.7", true, &[], Via::Proxy),
+            ("127.0.0.1", true, &[], Via::Proxy),
+            ("10.0.0.1", false, &[("x-forwarded-for", "192.0.2.7")], Via::Proxy),
+            ("10.0.0.1", false, &[("x-forwarded-for", "127.0.0.1")], Via::Proxy),
+            ("10.0.0.1", false, &[("x-forwarded-for", "10.0.0.9")], Via::Forwarder),
+            ("10.0.0.1", false, &[], Via::Forwarder),
+            ("127.0.0.1", false, &[("forwarded", "for=192.0.2.7")], Via::Forwarder),
+            ("127.0.0.1", false, &[("x-forwarded-for", "192.0.2.7")], Via::Forwarder),
+            ("127.0.0.1", false, &[("x-forwarded-proto", "https")], Via::Forwarder),
+            ("127.0.0.1", false, &[("x-real-ip", "192.0.2.7")], Via::Forwarder),
+            ("127.0.0.1", false, &[("cf-connecting-ip", "192.0.2.7")], Via::Forwarder),
+            ("127.0.0.1", false, &[("via", "1.1 nginx")], Via::Forwarder),
+        ] {
+            let hop: IpAddr = hop.parse().unwrap();
+            let headers = headers(lines);
+            let peer = Peer { address: hop, secure: false };
+            let peer = if trusted().hold(hop) { behind_proxy(peer, &headers, &trusted()) } else { peer };
+            assert_eq!(via(hop, is_named, peer.address, &headers, &trusted()), expected, "{hop} {lines:?}");
+        }
     }
 
     #[test]

@@ -125,7 +125,7 @@ struct Granted<'a> {
 /// The reply to a client that enrolls: its device, the key, and what that may touch, as many names as fit. The
 /// opposite is told as to an update, by strict statuses and without a challenge: no password would help.
 #[must_use]
-pub fn of_enrolling(enrolled: &Result<Enrolled, Ending>, headers: &HeaderMap, retry_after: Duration) -> Reply {
+pub fn of_enrolling(enrolled: Result<&Enrolled, Ending>, headers: &HeaderMap, retry_after: Duration) -> Reply {
     let mut reply = match enrolled {
         Ok(enrolled) => {
             let hosts = enrolled.device.grants.patterns();
@@ -142,7 +142,7 @@ pub fn of_enrolling(enrolled: &Result<Enrolled, Ending>, headers: &HeaderMap, re
             Reply::new(StatusCode::OK, "application/json", serde_json::to_vec(&granted).unwrap_or_default())
         }
         Err(ending) => {
-            let answer = Answer { lines: vec![Line::of_request(*ending)], device: None, profile: None };
+            let answer = Answer { lines: vec![Line::of_request(ending)], device: None, profile: None };
             let dress = Dress { profile: Profile::Strict, ..Dress::choose(headers) };
             of_update(&answer, dress, retry_after)
         }
@@ -347,7 +347,7 @@ mod tests {
         std::str::from_utf8(&reply.body).unwrap()
     }
 
-    fn enrolled(patterns: impl IntoIterator<Item = String>) -> Result<Enrolled, Ending> {
+    fn enrolled(patterns: impl IntoIterator<Item = String>) -> Enrolled {
         let patterns = patterns.into_iter().map(|text| HostPattern::parse(&text).unwrap());
         let device = Device {
             id: DeviceId::parse("laptop").unwrap(),
@@ -358,14 +358,14 @@ mod tests {
             origin: Origin::Command,
         };
         let key = MasterKey::new(&[0x42; 32]).key("fritzbox", 1);
-        Ok(Enrolled { device: Arc::new(device), key, is_again: false })
+        Enrolled { device: Arc::new(device), key, is_again: false }
     }
 
     #[test]
     fn a_client_that_enrolls_hears_its_key_and_nobody_keeps_it() {
         let ask =
-            |enrolled: &Result<Enrolled, Ending>| of_enrolling(enrolled, &HeaderMap::new(), Duration::from_secs(30));
-        let granted = ask(&enrolled(["b.home.test".to_owned(), "*.lan.home.test".to_owned()]));
+            |enrolled: Result<&Enrolled, Ending>| of_enrolling(enrolled, &HeaderMap::new(), Duration::from_secs(30));
+        let granted = ask(Ok(&enrolled(["b.home.test".to_owned(), "*.lan.home.test".to_owned()])));
         assert_eq!((granted.status, header(&granted, "content-type")), (StatusCode::OK, "application/json"));
         assert_eq!(header(&granted, "cache-control"), "no-store");
         assert_eq!(
@@ -380,7 +380,7 @@ mod tests {
             (Ending::Refused(Refusal::BadForm), "badagent\n", 400),
             (Ending::Fault("store"), "911\n", 503),
         ] {
-            let refused = ask(&Err(ending));
+            let refused = ask(Err(ending));
             assert_eq!((refused.status.as_u16(), body(&refused)), (status, line), "{ending:?}");
             assert_eq!(header(&refused, "cache-control"), "no-store");
             assert_eq!(header(&refused, "www-authenticate"), "");
@@ -391,7 +391,7 @@ mod tests {
     #[test]
     fn a_device_with_many_names_hears_as_many_as_fit() {
         let names = (0..500).map(|at| format!("h{at:03}.a-rather-long-name.home.test"));
-        let reply = of_enrolling(&enrolled(names), &HeaderMap::new(), Duration::ZERO);
+        let reply = of_enrolling(Ok(&enrolled(names)), &HeaderMap::new(), Duration::ZERO);
         assert!(reply.body.len() <= LONGEST_BODY, "{}", reply.body.len());
         let told: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
         assert!(told["hosts"].as_array().unwrap().len() > 100 && told["key"].is_string());

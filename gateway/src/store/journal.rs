@@ -50,8 +50,8 @@ pub(super) enum Entry {
     Confirmed(Hostname),
     /// A push ended without a known end, memory has it: write the host's row now.
     Doubted { hostname: Hostname, waiter: Waiter },
-    /// Record a device.
-    Device { device: StoredDevice, waiter: Waiter },
+    /// Record a device. The turn does not end before the row is durable or has failed, even when nobody waits any more.
+    Device { device: StoredDevice, turn: Arc<OwnedMutexGuard<()>>, waiter: Waiter },
     /// Record the master key's fingerprint.
     KeyFingerprint { fingerprint: [u8; 16], waiter: Waiter },
     /// Record a nonce that was used ahead of our clock.
@@ -315,10 +315,13 @@ fn tell(batch: Vec<Entry>, outcome: &Result<u64, StoreError>) {
                 drop(turn);
                 waiter
             }
-            Entry::Device { waiter, .. }
-            | Entry::Doubted { waiter, .. }
-            | Entry::KeyFingerprint { waiter, .. }
-            | Entry::Claim { waiter, .. } => waiter,
+            Entry::Device { waiter, turn, .. } => {
+                drop(turn);
+                waiter
+            }
+            Entry::Doubted { waiter, .. } | Entry::KeyFingerprint { waiter, .. } | Entry::Claim { waiter, .. } => {
+                waiter
+            }
             Entry::Between(_) | Entry::Confirmed(_) => continue,
         };
         // Somebody who no longer waits is not told.

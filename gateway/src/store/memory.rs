@@ -62,6 +62,10 @@ impl Memory {
         read(&self.devices).get(id).cloned()
     }
 
+    pub(super) fn with_device<T>(&self, id: &DeviceId, look: impl FnOnce(&StoredDevice) -> T) -> Option<T> {
+        read(&self.devices).get(id).map(look)
+    }
+
     pub(super) fn devices(&self) -> Vec<StoredDevice> {
         read(&self.devices).values().cloned().collect()
     }

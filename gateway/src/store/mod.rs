@@ -39,6 +39,7 @@ pub struct Store {
     memory: Arc<Memory>,
     journal: Journal,
     stripes: Vec<Arc<TurnMutex<()>>>,
+    devices: Arc<TurnMutex<()>>,
     nonces: Mutex<Nonces>,
 }
 
@@ -59,6 +60,11 @@ pub struct Turn<'a> {
     state: HostState,
     guard: OwnedMutexGuard<()>,
 }
+
+/// The right to change devices; nobody else changes one meanwhile. It ends when it is dropped and nothing that was put
+/// with it waits for the disk any more.
+#[must_use]
+pub struct DeviceTurn(Arc<OwnedMutexGuard<()>>);
 
 /// What was recorded and is now to be pushed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,6 +149,7 @@ impl Store {
             journal: Journal::start(owned, file, Arc::clone(&memory))?,
             memory,
             stripes: (0..STRIPES).map(|_| Arc::default()).collect(),
+            devices: Arc::default(),
             nonces: Mutex::new(nonces),
         })
     }
@@ -272,12 +279,24 @@ impl Store {
         self.memory.devices()
     }
 
-    /// Adds or replaces a device, durably.
+    /// Looks at what is kept of one device without copying it. `look` runs under a lock: it must not ask the store for
+    /// anything.
+    pub fn with_device<T>(&self, id: &DeviceId, look: impl FnOnce(&StoredDevice) -> T) -> Option<T> {
+        self.memory.with_device(id, look)
+    }
+
+    /// Waits until nobody else changes a device: what is read of devices meanwhile is still so when it is recorded.
+    pub async fn device_turn(&self) -> DeviceTurn {
+        DeviceTurn(Arc::new(Arc::clone(&self.devices).lock_owned().await))
+    }
+
+    /// Adds or replaces a device, durably. Whoever stops waiting does not stop it, and the turn lasts until it is over.
     ///
     /// # Errors
     /// When the disk does not take it; then the one before stays.
-    pub async fn put_device(&self, device: StoredDevice) -> Result<(), StoreError> {
-        self.journal.commit(|waiter| Entry::Device { device, waiter }).await.map(drop)
+    pub async fn put_device(&self, turn: &DeviceTurn, device: StoredDevice) -> Result<(), StoreError> {
+        let turn = Arc::clone(&turn.0);
+        self.journal.commit(|waiter| Entry::Device { device, turn, waiter }).await.map(drop)
     }
 
     /// Which master key the devices' secrets come from; `None` before the first start.

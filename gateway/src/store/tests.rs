@@ -97,7 +97,8 @@ async fn what_was_recorded_is_there_after_a_restart() {
     let ticket = publish(&store, &name("a.home.test"), desired(1)).await.unwrap();
     assert_eq!(ticket.number, NOW.seconds() + 1);
     publish(&store, &name("b.home.test"), desired(2)).await.unwrap();
-    store.put_device(device("laptop")).await.unwrap();
+    let turn = store.device_turn().await;
+    store.put_device(&turn, device("laptop")).await.unwrap();
     store.set_key_fingerprint([7; 16]).await.unwrap();
     store.close().unwrap();
 
@@ -138,9 +139,28 @@ async fn a_store_of_before_invitations_opens() {
     };
     assert_eq!(store.device(&old.id).as_ref(), Some(&old));
     let invited = StoredDevice { invite: Some(Invite { digest: [3; 32], until: NOW, used: None }), ..old };
-    store.put_device(invited.clone()).await.unwrap();
-    drop(store);
+    let turn = store.device_turn().await;
+    store.put_device(&turn, invited.clone()).await.unwrap();
+    drop((turn, store));
     assert_eq!(folder.open().device(&invited.id), Some(invited));
+}
+
+#[tokio::test]
+async fn the_turn_of_devices_lasts_until_what_was_put_is_durable() {
+    let folder = Folder::new("device-turn");
+    let store = folder.open();
+    let (go_on, gate) = std::sync::mpsc::channel::<()>();
+    store.between_commits(move || gate.recv().unwrap_or_default());
+    let turn = store.device_turn().await;
+    // Somebody who stops waiting, as a command does that is broken off.
+    let waited = tokio::time::timeout(Duration::from_millis(20), store.put_device(&turn, device("laptop"))).await;
+    assert!(waited.is_err());
+    drop(turn);
+    let early = tokio::time::timeout(Duration::from_millis(20), store.device_turn()).await;
+    assert!(early.is_err(), "the row is still on its way to the disk");
+    go_on.send(()).unwrap();
+    let _turn = store.device_turn().await;
+    assert_eq!(store.devices(), [device("laptop")]);
 }
 
 #[tokio::test]
@@ -516,7 +536,8 @@ async fn a_full_disk_refuses_records_keeps_reads_and_recovers_by_itself() {
     let id = DeviceId::parse("laptop").unwrap();
     let ahead = NOW + Duration::from_secs(9);
     assert!(matches!(store.admit_once(&id, b"n", [1; 16], ahead, NOW).await, Err(AdmitError::Fault(_))));
-    assert!(store.put_device(device("laptop")).await.is_err());
+    let turn = store.device_turn().await;
+    assert!(store.put_device(&turn, device("laptop")).await.is_err());
     assert!(store.devices().is_empty());
     assert_eq!(store.host("a.home.test").unwrap().desired, desired(1));
     assert_eq!(store.host_count(), recorded as usize + 1);
