@@ -58,6 +58,8 @@ pub struct Heard {
     pub from: String,
     /// The VPN through which the question went, if it did: the answer is then the VPN's address.
     pub vpn: Option<String>,
+    /// What the system notes about the address seen, where it is one of this machine's own.
+    pub marks: Option<Marks>,
 }
 
 /// How an address stands on its interface.
@@ -243,8 +245,24 @@ fn objection(rule: Rule<'_>, found: &Found) -> Option<String> {
 
 /// Why what somebody outside saw is not our address.
 fn through(rule: Rule<'_>, heard: &Heard) -> Option<String> {
-    let vpn = heard.vpn.as_ref().filter(|_| !rule.allow.vpn)?;
-    Some(format!("seen through the VPN {vpn}, so it is the VPN's address; `bind` another card, or `allow_vpn = true`"))
+    if let Some(vpn) = heard.vpn.as_ref().filter(|_| !rule.allow.vpn) {
+        return Some(format!(
+            "seen through the VPN {vpn}, so it is the VPN's address; `bind` another card, or `allow_vpn = true`"
+        ));
+    }
+    let will_go = passing(rule, heard.marks.unwrap_or_default())?;
+    let key = key_of(rule.family);
+    Some(format!("{will_go}; with `{key} = \"interface\"` one that lasts is found"))
+}
+
+/// Why an address on an interface of ours will not last.
+fn passing(rule: Rule<'_>, marks: Marks) -> Option<&'static str> {
+    if marks.is_deprecated && !rule.allow.deprecated {
+        return Some("deprecated: past its preferred lifetime (`allow_deprecated = true` would take it)");
+    }
+    // With an interface id of our own only the prefix is taken.
+    let is_unfit = marks.is_temporary && !rule.allow.temporary && rule.interface_id.is_none();
+    is_unfit.then_some("temporary: replaced within days (`allow_temporary = true` would take it)")
 }
 
 /// Why an address that somebody told us is not one to publish, unless the file allows it.
@@ -264,11 +282,8 @@ fn unfit(rule: Rule<'_>, address: IpAddr, standing: &Standing) -> Option<String>
         "the interface is down"
     } else if marks.is_tentative {
         "tentative: not yet known to be unique"
-    } else if marks.is_deprecated && !allow.deprecated {
-        "deprecated: past its preferred lifetime (`allow_deprecated = true` would take it)"
-    // With an interface id of our own only the prefix is taken.
-    } else if marks.is_temporary && !allow.temporary && rule.interface_id.is_none() {
-        "temporary: replaced within days (`allow_temporary = true` would take it)"
+    } else if let Some(why) = passing(rule, marks) {
+        why
     } else if standing.is_vpn && !allow.vpn {
         "a VPN's address (`allow_vpn = true` would take it)"
     } else {
@@ -383,7 +398,9 @@ mod tests {
         let address: IpAddr = words.next().unwrap().parse().unwrap();
         let rest: Vec<&str> = words.collect();
         let has = |word: &str| rest.contains(&word);
-        let heard = || Heard { from: "there".to_owned(), vpn: has("vpn").then(|| "wg0".to_owned()) };
+        let marks = Marks { is_temporary: has("temporary"), ..Marks::default() };
+        let vpn = || has("vpn").then(|| "wg0".to_owned());
+        let heard = || Heard { from: "there".to_owned(), vpn: vpn(), marks: Some(marks) };
         let origin = match rest[0] {
             "web" => Origin::Gateway(heard()),
             "echo" => Origin::Echo(heard()),
@@ -526,6 +543,17 @@ mod tests {
     }
 
     #[test]
+    fn a_temporary_address_is_not_sent_because_somebody_outside_sees_it() {
+        for source in ["web", "stun", "dns"] {
+            let seen = format!("2a00::9 {source} temporary");
+            assert_eq!(send(Family::V6, source, "", None, &[&seen]), None, "{source}");
+            assert_eq!(send(Family::V6, source, "temporary", None, &[&seen]).as_deref(), Some("2a00::9"), "{source}");
+        }
+        let list = &["2a00::9 web temporary", "2a00::1 eth0"][..];
+        assert_eq!(send(Family::V6, "web,interface", "", None, list).as_deref(), Some("2a00::1"));
+    }
+
+    #[test]
     fn objections_are_lifted_one_by_one() {
         for (allow, address) in [
             ("temporary", "2a00::9 eth0 temporary"),
@@ -579,5 +607,56 @@ mod tests {
         let caveat = said(["100.64.0.9 router", "84.0.0.4 web"]).unwrap();
         assert!(caveat.starts_with("the router's outer address is 100.64.0.9, not 84.0.0.4: "), "{caveat}");
         assert_eq!(said(["84.0.0.4 router", "84.0.0.4 web"]), None);
+    }
+
+    #[test]
+    fn of_whatever_is_found_only_the_acceptable_is_sent_and_the_earliest_source_first() {
+        let pool = [
+            "84.0.0.1 web",
+            "84.0.0.2 web vpn",
+            "84.0.0.3 stun",
+            "100.64.0.1 router",
+            "84.0.0.4 router",
+            "10.0.0.1 eth0 out",
+            "84.0.0.5 eth0 out",
+            "84.0.0.6 eth1 down",
+            "84.0.0.7 wg0 vpn",
+            "1.1.1.1 dns",
+            "84.0.0.8 dns",
+            "0.0.0.0 web",
+            "2a00::1 eth0 out",
+            "2a00::2 eth0 temporary",
+            "2a00::3 eth1 deprecated",
+            "fd00::1 eth0",
+            "fe80::1 eth0",
+            "2a00::4 eth2 tentative",
+            "2001:db8::1 eth0",
+            "2a00::5 web",
+        ];
+        let texts = ["web", "interface", "router", "stun", "dns", "interface:eth0"];
+        for seed in 0..3000_u64 {
+            let mut dice = seed;
+            let mut roll = |below: usize| {
+                dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                usize::try_from(dice >> 33).unwrap() % below
+            };
+            let family = Family::BOTH[roll(2)];
+            let sources: Vec<Source> =
+                (0..1 + roll(4)).map(|_| Source::parse(texts[roll(texts.len())]).unwrap()).collect();
+            let list: Vec<Found> = (0..roll(9)).map(|_| found(pool[roll(pool.len())])).collect();
+            let allow = Allow { private: roll(3) == 0, vpn: roll(3) == 0, temporary: roll(3) == 0, ..Allow::default() };
+            let rule = Rule { family, sources: &sources, allow, interface_id: None, last: None };
+            let judged = choose(rule, &list);
+            let acceptable: Vec<&Found> = list.iter().filter(|found| is_acceptable(rule, found)).collect();
+            let earliest = acceptable.iter().filter_map(|found| place(rule, found).ok()).min();
+            match judged.iter().find(|judged| judged.chosen.is_some()) {
+                Some(winner) => {
+                    assert!(acceptable.contains(&&winner.found), "seed {seed}");
+                    assert_eq!(place(rule, &winner.found).ok(), earliest, "seed {seed}");
+                }
+                None => assert!(acceptable.is_empty(), "seed {seed}"),
+            }
+            assert!(judged.iter().all(|judged| Family::of(judged.found.address) == family && !judged.why.is_empty()));
+        }
     }
 }

@@ -31,6 +31,8 @@ use crate::way::Way;
 
 /// The most of an answer that is read; 20 hosts need a tenth of it.
 const LONGEST_BODY: usize = 64 * 1024;
+/// No wish for quiet is heeded for longer.
+const LONGEST_QUIET: Duration = Duration::from_secs(3600);
 /// How long one address has before the next is tried beside it (RFC 8305 5).
 const HEAD_START: Duration = Duration::from_millis(250);
 
@@ -73,7 +75,7 @@ pub struct Answer {
     pub date: Option<String>,
     /// The Location header, if it is text.
     pub location: Option<String>,
-    /// The Retry-After header, if it is a number of seconds.
+    /// The Retry-After header, if it is a number of seconds; an hour at the most.
     pub retry_after: Option<Duration>,
     /// The body.
     pub body: Vec<u8>,
@@ -238,10 +240,15 @@ impl Line {
             content_type: text(CONTENT_TYPE),
             date: text(DATE),
             location: text(LOCATION),
-            retry_after: text(RETRY_AFTER).and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs),
+            retry_after: text(RETRY_AFTER).and_then(|seconds| seconds.parse().ok()).map(quiet),
             body: body.to_vec(),
         })
     }
+}
+
+/// How long a peer wants to be left alone, as far as it is heeded.
+fn quiet(seconds: u64) -> Duration {
+    Duration::from_secs(seconds).min(LONGEST_QUIET)
 }
 
 /// The addresses of a name or an address, in the resolver's order.

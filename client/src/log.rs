@@ -7,13 +7,14 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use nicgate_protocol::Timestamp;
+use nicgate_protocol::{ReturnCode, Timestamp};
 use serde_json::{Value, json};
 
 use crate::platform::events::{self, Level};
 use crate::report::{Ending, Report};
 use crate::settings::LogFile;
-use crate::trouble::Trouble;
+use crate::state::Last;
+use crate::trouble::Failed;
 
 /// How many full files are kept.
 const KEPT: u32 = 3;
@@ -31,18 +32,17 @@ enum Event {
     Noted = 4,
 }
 
-/// Writes down how an update ended. `was_well` says whether the one before it ended well.
+/// Writes a line about how an update ended.
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn update(
-    file: &LogFile,
-    role: &str,
-    now: Timestamp,
-    ended: &Result<Report, Trouble>,
-    was_well: bool,
-) -> io::Result<()> {
-    for (event, text) in events_of(ended, was_well) {
+pub fn update(file: &LogFile, role: &str, now: Timestamp, ended: &Result<Report, Failed>) -> io::Result<()> {
+    append(file, &line(role, now, ended))
+}
+
+/// Tells the system's log what an administrator should see, given how the update before this one ended.
+pub fn tell_system(ended: &Result<Report, Failed>, before: Option<&Last>) {
+    for (event, text) in events_of(ended, before) {
         let level = match event {
             Event::Changed | Event::Recovered => Level::Information,
             Event::Failed => Level::Error,
@@ -51,22 +51,22 @@ pub fn update(
         // Not every system has such a log, and ours may not be known to it yet.
         let _ = events::report(level, event as u16, &text);
     }
-    append(file, &line(role, now, ended))
 }
 
 /// The line of the file.
-fn line(role: &str, now: Timestamp, ended: &Result<Report, Trouble>) -> Value {
+fn line(role: &str, now: Timestamp, ended: &Result<Report, Failed>) -> Value {
     let mut line = match ended {
         Ok(report) => {
             let mut line = report.json();
             line["message"] = json!(report.to_string());
             line
         }
-        Err(trouble) => json!({
+        Err(Failed { trouble, notes }) => json!({
             "outcome": "trouble",
             "exit_code": trouble.exit_code(),
             "message": trouble.to_string(),
             "cure": trouble.cure(),
+            "notes": notes,
         }),
     };
     let is_well = line["exit_code"] == 0;
@@ -76,23 +76,25 @@ fn line(role: &str, now: Timestamp, ended: &Result<Report, Trouble>) -> Value {
     line
 }
 
-/// What the system's log should have: changes, the first of several failures, the recovery.
-fn events_of(ended: &Result<Report, Trouble>, was_well: bool) -> Vec<(Event, String)> {
-    let mut list = Vec::new();
-    match ended {
-        Ok(report) => {
-            list.extend(report.notes.iter().map(|note| (Event::Noted, note.clone())));
-            match (&report.ending, report.exit_code()) {
-                (Ending::Busy | Ending::LeftToResident(_), _) => {}
-                (Ending::Sent(_), 0) => list.push((Event::Changed, report.to_string())),
-                (Ending::NothingToDo(..), 0) if !was_well => list.push((Event::Recovered, report.to_string())),
-                (Ending::NothingToDo(..), _) => {}
-                (Ending::Sent(_), _) if was_well => list.push((Event::Failed, report.to_string())),
-                (Ending::Sent(_), _) => {}
-            }
-        }
-        Err(trouble) if was_well => list.push((Event::Failed, trouble.to_string())),
-        Err(_) => {}
+/// What the system's log should have: changes, the first of several failures, the recovery, and what was not noted
+/// the time before.
+fn events_of(ended: &Result<Report, Failed>, before: Option<&Last>) -> Vec<(Event, String)> {
+    let was_well = before.is_none_or(|last| last.exit_code == 0);
+    let (notes, exit_code, text) = match ended {
+        Ok(Report { ending: Ending::Busy | Ending::LeftToResident(_), .. }) => return Vec::new(),
+        Ok(report) => (&report.notes, report.exit_code(), report.to_string()),
+        Err(failed) => (&failed.notes, failed.trouble.exit_code(), failed.to_string()),
+    };
+    let is_new = |note: &&String| before.is_none_or(|last| !last.notes.contains(note));
+    let mut list: Vec<_> = notes.iter().filter(is_new).map(|note| (Event::Noted, note.clone())).collect();
+    let has_changed = ended
+        .as_ref()
+        .is_ok_and(|report| report.results().iter().any(|result| matches!(result.code, ReturnCode::Good(_))));
+    match (exit_code, was_well) {
+        (0, false) => list.push((Event::Recovered, text)),
+        (0, true) if has_changed => list.push((Event::Changed, text)),
+        (1.., true) => list.push((Event::Failed, text)),
+        (0, true) | (1.., false) => {}
     }
     list
 }
@@ -104,7 +106,15 @@ fn append(file: &LogFile, line: &Value) -> io::Result<()> {
     }
     let mut text = line.to_string();
     text.push('\n');
-    let mut log = OpenOptions::new().create(true).append(true).open(&file.path)?;
+    let open = || OpenOptions::new().create(true).append(true).open(&file.path);
+    let mut log = match open() {
+        // Begun by an administrator who ran the program by hand: it is kept, and ours begins.
+        Err(denied) if denied.kind() == io::ErrorKind::PermissionDenied => {
+            rotate(&file.path).map_err(|_| denied)?;
+            open()?
+        }
+        opened => opened?,
+    };
     // One write: lines of two programs do not mix.
     log.write_all(text.as_bytes())
 }
@@ -129,6 +139,7 @@ fn numbered(path: &Path, number: u32) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trouble::Trouble;
     use std::time::Duration;
 
     #[test]
@@ -151,23 +162,34 @@ mod tests {
         fs::remove_dir_all(folder).unwrap();
     }
 
+    fn failed() -> Result<Report, Failed> {
+        Err(Trouble::TooLong(Duration::from_secs(180)).into())
+    }
+
     #[test]
     fn a_line_says_when_who_and_how_it_ended() {
-        let trouble = Err(Trouble::TooLong(Duration::from_secs(180)));
-        let line = line("scheduled", Timestamp::from_seconds(0), &trouble);
+        let line = line("scheduled", Timestamp::from_seconds(0), &failed());
         assert_eq!(line["time"], "1970-01-01T00:00:00.000Z");
         assert_eq!((&line["role"], &line["level"]), (&json!("scheduled"), &json!("error")));
         assert_eq!(line["exit_code"], 4);
     }
 
     #[test]
-    fn the_systems_log_hears_of_the_first_failure_and_of_the_recovery() {
-        let failed = || Err(Trouble::TooLong(Duration::from_secs(180)));
-        assert_eq!(events_of(&failed(), true)[0].0, Event::Failed);
-        assert!(events_of(&failed(), false).is_empty());
-        let quiet =
-            || Ok(Report::without_work(Ending::NothingToDo(nicgate_protocol::AddressSet::EMPTY, Duration::ZERO)));
-        assert_eq!(events_of(&quiet(), false)[0].0, Event::Recovered);
-        assert!(events_of(&quiet(), true).is_empty());
+    fn the_systems_log_hears_of_the_first_failure_of_the_recovery_and_of_each_note_once() {
+        let last = |exit_code, notes: &[&str]| {
+            let notes = notes.iter().map(|note| (*note).to_owned()).collect();
+            Last { at: 0, exit_code, message: String::new(), notes }
+        };
+        let events = |ended: &Result<Report, Failed>, before: Option<Last>| {
+            events_of(ended, before.as_ref()).into_iter().map(|(event, _)| event).collect::<Vec<_>>()
+        };
+        assert_eq!(events(&failed(), None), [Event::Failed]);
+        assert_eq!(events(&failed(), Some(last(0, &[]))), [Event::Failed]);
+        assert_eq!(events(&failed(), Some(last(4, &[]))), []);
+        let nothing = Ending::NothingToDo(nicgate_protocol::AddressSet::EMPTY, Duration::ZERO);
+        let quiet = Ok(Report { notes: vec!["careful".to_owned()], ..Report::without_work(nothing) });
+        assert_eq!(events(&quiet, Some(last(4, &["careful"]))), [Event::Recovered]);
+        assert_eq!(events(&quiet, Some(last(0, &[]))), [Event::Noted]);
+        assert_eq!(events(&quiet, Some(last(0, &["careful"]))), []);
     }
 }

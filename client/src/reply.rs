@@ -157,10 +157,17 @@ fn of_hosts(status: u16, lines: &[Line], hosts: &[Hostname]) -> Result<Vec<HostR
     if by_name.len() != hosts.len() {
         return Err(NotOurs::Hosts);
     }
+    // When all failed, the status is that of one of them, and the others' words tell for themselves.
+    let fits = |line: &&Line| line.code(status).is_ok_and(|code| verdict(status, &code).is_ok());
+    let status_of_one = lines.len() > 1 && lines.iter().any(|line| fits(&line));
     let result = |hostname: &Hostname| {
         let line = by_name.get(hostname).ok_or(NotOurs::Hosts)?;
         let code = line.code(status)?;
-        Ok(HostResult { hostname: hostname.clone(), verdict: verdict(status, &code)?, code })
+        let verdict = match verdict(status, &code) {
+            Err(_) if status_of_one && !code.is_success() => verdict(207, &code)?,
+            ended => ended?,
+        };
+        Ok(HostResult { hostname: hostname.clone(), verdict, code })
     };
     hosts.iter().map(result).collect()
 }
@@ -247,6 +254,9 @@ mod tests {
             (207, "a dnserr|b good 192.0.2.1", &[Verdict::ProviderRefused, Verdict::Done]),
             (401, "- badauth", &[Verdict::Refused]),
             (404, "a nohost|b nohost", &[Verdict::Refused, Verdict::Refused]),
+            (502, "a dnserr|b nohost", &[Verdict::ProviderRefused, Verdict::Refused]),
+            (404, "a nohost|b 911", &[Verdict::Refused, Verdict::Unconfirmed]),
+            (422, "a notfqdn|b dnserr", &[Verdict::Refused, Verdict::Refused]),
             (422, "a notfqdn", &[Verdict::Refused]),
             (422, "- numhost", &[Verdict::Refused]),
             (422, "a dnserr", &[Verdict::Refused]),

@@ -65,6 +65,12 @@ impl Report {
         sent.heard.results.iter().any(passes).then_some(sent.heard.retry_after)
     }
 
+    /// How long the gateway wants to be left alone.
+    #[must_use]
+    pub fn quiet(&self) -> Option<Duration> {
+        if let Ending::Sent(sent) = &self.ending { sent.heard.retry_after } else { None }
+    }
+
     /// The exit code of `update`: that of the host that needs a person most.
     ///
     /// 0 every host points where it should, or nothing had to be done; 5 refused; 6 the gateway has it, the DNS does

@@ -10,7 +10,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nicgate_protocol::{AddressSet, Hostname, ReturnCode, Timestamp};
+use nicgate_protocol::{AddressSet, Family, Hostname, ReturnCode, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::lease::{self, Claim, Heartbeat, Resident};
@@ -18,6 +18,8 @@ use crate::schedule::gateways::Silence;
 use crate::settings::Settings;
 use crate::uplink;
 
+/// How long whoever got the lock may take to write its claim.
+const WRITING: Duration = Duration::from_millis(if cfg!(test) { 0 } else { 500 });
 /// The form of the file; another number is another program's.
 const VERSION: u32 = 1;
 
@@ -110,6 +112,9 @@ pub struct Last {
     pub exit_code: u8,
     /// In words.
     pub message: String,
+    /// What people were told besides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// The file as it is written. What later versions add has a default, so that older files stay readable.
@@ -181,17 +186,23 @@ impl State {
         let mut state = Self::without_file(settings);
         let Some(path) = &settings.state_file else { return Ok(Opened::Ours(Box::new(state), Vec::new())) };
         let mut notes = Vec::new();
+        let takeover = with_ending(path, ".takeover");
         let lock = match lock(&with_ending(path, ".lock"))? {
+            // The one that was stuck has let go, but whoever took over from it may still be at work.
+            Some(_) if takeover.exists() && is_held(&takeover)? && stuck(path, now).is_none() => {
+                return Ok(Opened::Busy);
+            }
             Some(lock) => lock,
             // Somebody is at work. Only if it should have been over long ago is it taken over, by one of us.
-            None => match (stuck(path, now), lock(&with_ending(path, ".takeover"))?) {
+            None => match (stuck(path, now), lock(&takeover)?) {
                 (Some(claim), Some(lock)) => {
                     notes.push(format!(
                         "process {} has been at work for longer than it may; this run takes over",
                         claim.pid
                     ));
                     // Under another nonce, so that it knows itself no longer if it ever wakes.
-                    state.stuck = Some(Claim { nonce: format!("{} taken over", claim.nonce), ..claim });
+                    let nonce = format!("{} taken over", claim.nonce.trim_end_matches(" taken over"));
+                    state.stuck = Some(Claim { nonce, ..claim });
                     lock
                 }
                 (None, _) | (_, None) => return Ok(Opened::Busy),
@@ -204,8 +215,14 @@ impl State {
         state.file = Some(path.clone());
         nonce.clone_into(&mut state.nonce);
         state.written.claim = Some(Claim::new(std::process::id(), nonce.to_owned(), now, span));
-        // Not worth a wait for the disk: a claim that a power cut takes away has nobody behind it.
-        state.write(false)?;
+        // What the file no longer names is of no interest.
+        let urls: Vec<String> = settings.gateways.iter().map(ToString::to_string).collect();
+        state.written.silent.retain(|silence| urls.contains(&silence.gateway));
+        // Not worth a wait for the disk: a claim that a power cut takes away has nobody behind it. A full disk is no
+        // reason to leave a name wrong: then nothing is remembered, and the next run sends again.
+        if let Err(fault) = state.write(false) {
+            notes.push(format!("nothing can be remembered: {fault}"));
+        }
         Ok(Opened::Ours(Box::new(state), notes))
     }
 
@@ -242,9 +259,18 @@ impl State {
     }
 
     /// Notes that an update of a host is about to be sent. An answer that is lost, or a crash before it comes, must
-    /// not leave the older acknowledgement standing: the gateway may have recorded the new address.
-    pub fn note_sending(&mut self, gateway: &str, hostname: &Hostname) {
+    /// not leave an older acknowledgement standing: the gateway may have recorded the new address. What another
+    /// gateway acknowledged counts no longer either, if it was something else: both may drive the same DNS.
+    pub fn note_sending(&mut self, gateway: &str, hostname: &Hostname, addresses: AddressSet) {
         self.entry(gateway, hostname).note_sending();
+        let device = self.device.clone();
+        for entry in &mut self.written.hosts {
+            let is_elsewhere =
+                entry.gateway != gateway && entry.hostname == hostname.as_str() && entry.device == device;
+            if is_elsewhere && addresses.iter().any(|sent| entry.acknowledged().of(Family::of(sent)) != Some(sent)) {
+                entry.note_sending();
+            }
+        }
     }
 
     /// Notes what was sent for a host and the word that came back.
@@ -328,7 +354,8 @@ impl State {
     /// Whether nobody has taken over: then what we know is older than what stands in the file.
     fn is_still_ours(&self) -> bool {
         let Some(path) = &self.file else { return true };
-        peek(path).and_then(|written| written.claim).is_none_or(|claim| claim.nonce == self.nonce)
+        // A file that is gone or damaged has nothing newer in it.
+        peek(path).is_none_or(|written| written.claim.is_some_and(|claim| claim.nonce == self.nonce))
     }
 
     fn write(&self, is_durable: bool) -> Result<(), StateFault> {
@@ -390,6 +417,8 @@ fn lock(path: &Path) -> Result<Option<File>, StateFault> {
             let made = path.parent().map_or(Ok(()), fs::create_dir);
             made.and_then(|()| open())
         }
+        // Made by an administrator who ran the program by hand: locking takes no right to write.
+        Err(denied) if denied.kind() == io::ErrorKind::PermissionDenied => File::open(path).map_err(|_| denied),
         opened => opened,
     };
     let file = file.map_err(fault)?;
@@ -400,9 +429,18 @@ fn lock(path: &Path) -> Result<Option<File>, StateFault> {
     }
 }
 
+/// Whether somebody holds a lock.
+fn is_held(path: &Path) -> Result<bool, StateFault> {
+    Ok(lock(path)?.is_none())
+}
+
 /// The claim of whoever holds the lock, if it should have ended by now.
 fn stuck(path: &Path, now: Timestamp) -> Option<Claim> {
-    peek(path).and_then(|written| written.claim).filter(|claim| !claim.holds(now))
+    let expired = || peek(path).and_then(|written| written.claim).filter(|claim| !claim.holds(now));
+    let first = expired()?;
+    // One that has just got the lock may not have written its claim over that of a dead one yet.
+    std::thread::sleep(WRITING);
+    expired().filter(|claim| *claim == first)
 }
 
 /// The file, if it is there, whole and of our version.
@@ -497,12 +535,29 @@ mod tests {
         let (mut state, _) = open(&settings);
         state.note(GATEWAY, &host, sent, &ReturnCode::NoChg(sent), at(11));
         assert!(state.of(GATEWAY, &host).unwrap().is_acknowledged());
-        state.note_sending(GATEWAY, &host);
+        state.note_sending(GATEWAY, &host, sent);
         assert!(!state.of(GATEWAY, &host).unwrap().is_acknowledged(), "an answer is outstanding");
         drop(state);
 
         settings.device = nicgate_protocol::DeviceId::parse("other").unwrap();
         assert!(open(&settings).0.of(GATEWAY, &host).is_none());
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn what_one_gateway_is_told_makes_another_acknowledgement_old() {
+        let folder = folder("several");
+        let settings = settings(&folder);
+        let host = settings.hosts[0].clone();
+        let [x, y] = [1, 2].map(|last| AddressSet { v4: Some(Ipv4Addr::new(192, 0, 2, last)), v6: None });
+        let (mut state, _) = open(&settings);
+        let other = "https://other.example";
+        state.note(GATEWAY, &host, x, &ReturnCode::Good(x), at(7));
+        state.note_sending(other, &host, x);
+        assert!(state.of(GATEWAY, &host).unwrap().is_acknowledged(), "it was told the same");
+        state.note_sending(other, &host, y);
+        assert!(!state.of(GATEWAY, &host).unwrap().is_acknowledged(), "it knows less than the other now");
+        drop(state);
         fs::remove_dir_all(folder).unwrap();
     }
 
@@ -569,6 +624,60 @@ mod tests {
         stuck.close().unwrap();
         assert_eq!(open_as(&settings, "after", 1300).unwrap().0.of(GATEWAY, &host).unwrap().acknowledged(), new);
         fs::remove_dir_all(folder).unwrap();
+    }
+
+    /// What happens to an instance that opened the state: it ends in time, late, or is killed.
+    struct AtWork {
+        state: State,
+        opened: u64,
+        ends: u64,
+        is_killed: bool,
+    }
+
+    #[test]
+    fn whoever_wakes_up_late_never_writes_over_what_came_after() {
+        for seed in 0..20_u64 {
+            let mut dice = seed;
+            let mut roll = |below: u64| {
+                // Steele, Lea, Flood: splittable generators; any will do.
+                dice = dice.wrapping_add(0x9e37_79b9_7f4a_7c15);
+                let mixed = (dice ^ (dice >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+                (mixed ^ (mixed >> 27)) % below
+            };
+            let folder = folder(&format!("late-{seed}"));
+            let settings = settings(&folder);
+            let host = settings.hosts[0].clone();
+            let (mut at_work, mut newest): (Vec<AtWork>, u64) = (Vec::new(), 0);
+            for step in 1..120_u64 {
+                let now = 1000 + step * 20;
+                // Those whose time has come write what they learned when they began.
+                let (ending, going_on): (Vec<AtWork>, Vec<AtWork>) =
+                    at_work.into_iter().partition(|one| one.ends <= now);
+                at_work = going_on;
+                for mut one in ending.into_iter().filter(|one| !one.is_killed) {
+                    let sent = AddressSet { v4: Some(Ipv4Addr::from(u32::try_from(one.opened).unwrap())), v6: None };
+                    one.state.note(GATEWAY, &host, sent, &ReturnCode::Good(sent), at(one.opened));
+                    let was_ours = one.state.is_still_ours();
+                    one.state.close().unwrap();
+                    if was_ours {
+                        assert!(one.opened >= newest, "seed {seed}, {now}: {} after {newest}", one.opened);
+                        newest = one.opened;
+                    }
+                }
+                let stands =
+                    State::peek(&settings).of(GATEWAY, &host).map_or(0, |entry| entry.acknowledged_at().seconds());
+                assert_eq!(stands, newest, "seed {seed}, {now}");
+                let in_time = at_work.iter().filter(|one| one.opened + SPAN.as_secs() >= now).count();
+                if let Some((state, _)) = open_as(&settings, &format!("{now}"), now) {
+                    assert_eq!(in_time, 0, "seed {seed}, {now}: nobody is disturbed within its time");
+                    let lasts = if roll(4) == 0 { 200 + roll(600) } else { roll(160) };
+                    at_work.push(AtWork { state, opened: now, ends: now + lasts, is_killed: roll(5) == 0 });
+                }
+            }
+            assert!(newest > 1000, "seed {seed}: work was done");
+            drop(at_work);
+            fs::remove_dir_all(folder).unwrap();
+        }
     }
 
     #[test]

@@ -316,6 +316,14 @@ mod tests {
         assert!(ended(77).words.contains("77"));
     }
 
+    /// Says that a program is missing. Where `tests/run` has installed what it could, that is a failure; Linux programs
+    /// are not to be had under Wine.
+    pub(super) fn skipped(program: &str) {
+        let is_complete = std::env::var_os("NICGATE_TESTS_COMPLETE").is_some() && std::path::MAIN_SEPARATOR == '/';
+        assert!(!is_complete, "{program} is missing: tests/run installs it");
+        eprintln!("skipped: there is no {program}");
+    }
+
     /// Compares with a golden file beside this module; `NICGATE_BLESS=1` writes it instead.
     pub(super) fn golden(name: &str, text: &str) {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/task/golden").join(name);

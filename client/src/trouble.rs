@@ -31,6 +31,33 @@ pub enum Trouble {
     Unanswered(Vec<(String, NoAnswer)>),
 }
 
+/// An update that came to nothing, and what people should hear besides.
+#[derive(Debug)]
+pub struct Failed {
+    /// Why.
+    pub trouble: Trouble,
+    /// Full sentences.
+    pub notes: Vec<String>,
+}
+
+impl From<Trouble> for Failed {
+    fn from(trouble: Trouble) -> Self {
+        Self { trouble, notes: Vec::new() }
+    }
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.trouble.fmt(f)
+    }
+}
+
+impl std::error::Error for Failed {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.trouble)
+    }
+}
+
 /// Why a gateway gave no answer that counts.
 #[derive(Debug)]
 pub enum NoAnswer {

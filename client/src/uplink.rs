@@ -198,4 +198,44 @@ mod tests {
         assert_eq!((choice.index, choice.why), (Some(0), Why::First));
         assert_eq!(choice.memory.current(), Some("new"));
     }
+
+    #[test]
+    fn whatever_the_lines_do_only_working_ones_are_used_and_none_is_taken_back_before_its_time() {
+        for seed in 0..200_u64 {
+            let mut dice = seed;
+            let mut roll = |below: u64| {
+                dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (dice >> 33) % below
+            };
+            let names = ["a", "b", "c"];
+            let (mut memory, mut now) = (Memory::default(), 1000);
+            let mut works = [true; 3];
+            let mut since = [now; 3];
+            for _ in 0..200 {
+                now += roll(90);
+                for (index, works) in works.iter_mut().enumerate() {
+                    let will = if roll(5) == 0 { !*works } else { *works };
+                    if will && !*works {
+                        since[index] = now;
+                    }
+                    *works = will;
+                }
+                let seen: Vec<(&str, bool)> = names.into_iter().zip(works).collect();
+                let before = memory.current().and_then(|name| names.iter().position(|known| *known == name));
+                let choice = decide(&seen, &memory, HOLD, Timestamp::from_seconds(now));
+                match choice.index {
+                    None => assert_eq!(works, [false; 3]),
+                    Some(index) => {
+                        assert!(works[index], "seed {seed}, {now}");
+                        let is_moved = before.is_some_and(|before| before != index && works[before]);
+                        if is_moved {
+                            assert!(before > Some(index), "a working line is left for a better one alone");
+                            assert!(now - since[index] >= HOLD.as_secs(), "seed {seed}, {now}: too early");
+                        }
+                    }
+                }
+                memory = choice.memory;
+            }
+        }
+    }
 }

@@ -3,6 +3,7 @@
 
 #[cfg(target_os = "linux")]
 mod address_sources;
+mod client_init;
 mod clients;
 mod cloudflare;
 mod configuration;
@@ -19,6 +20,7 @@ mod kill_while_pushing;
 mod manners;
 mod name_server;
 mod own_name_servers;
+mod packages;
 mod peer;
 mod pins;
 mod powerdns;

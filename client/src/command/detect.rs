@@ -8,7 +8,7 @@ use nicgate_protocol::{AddressSet, Family};
 use serde_json::{Value, json};
 
 use crate::choose::{Found, Judged, key_of};
-use crate::command::update::{choose_both, rules, take_uplink};
+use crate::command::update::{choose_both, patience, rules, take_uplink};
 use crate::detect::{self, Reach, Surroundings, Unlearned, survey};
 use crate::http::Caller;
 use crate::outside::Outside;
@@ -41,22 +41,25 @@ struct UplinkView {
 pub async fn look(settings: &Settings, is_all: bool, outside: Outside<'_>) -> Result<View, Trouble> {
     let state = State::peek(settings);
     let interfaces = detect::interfaces();
-    let taken = take_uplink(settings, &interfaces, state.uplinks(), outside).await?;
+    let looked = take_uplink(settings, &interfaces, state.uplinks(), outside).await?;
     let mut uplinks = Vec::new();
-    if let Some(taken) = &taken {
-        for uplink in &settings.uplinks {
-            let broken = taken.broken.iter().find(|(name, _)| *name == uplink.name);
-            let is_taken = uplink.name == taken.name;
+    if let Some(looked) = &looked {
+        for (index, uplink) in settings.uplinks.iter().enumerate() {
+            let broken = looked.broken.iter().find(|(name, _)| *name == uplink.name);
+            let is_taken = looked.choice.index == Some(index);
             let why = match broken {
                 Some((_, why)) => why.clone(),
-                None if is_taken => taken.choice.why.to_string(),
+                None if is_taken => looked.choice.why.to_string(),
                 None => "works".to_owned(),
             };
             uplinks.push(UplinkView { name: uplink.name.clone(), is_taken, why });
         }
     }
-    let way = taken.map_or(Way::ANY, |taken| taken.way);
-    let caller = Caller::new(&settings.trust, way, settings.timeout);
+    let way = match looked {
+        Some(looked) => looked.taken()?.way,
+        None => Way::ANY,
+    };
+    let caller = Caller::new(&settings.trust, way, patience(settings));
     let urls: Vec<String> = settings.gateways.iter().map(ToString::to_string).collect();
     let order = gateways::order(&urls, state.silent(), outside.now());
     let dice = || outside.throw();

@@ -5,6 +5,7 @@
 
 pub mod arguments;
 pub mod detect;
+mod doctor;
 pub mod init;
 pub mod install;
 pub mod run;
@@ -18,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nicgate_protocol::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::command::arguments::{Order, Verb, Volume};
 use crate::command::update::Role;
@@ -26,9 +27,9 @@ use crate::log;
 use crate::outside::Outside;
 use crate::report::{Ending, Report, Sent};
 use crate::schedule::Span;
-use crate::settings::{self, LogFile, Settings};
-use crate::state::State;
-use crate::trouble::Trouble;
+use crate::settings::{self, Settings};
+use crate::state::{Last, State};
+use crate::trouble::{Failed, Trouble};
 
 /// Does what was ordered and prints how it ended. Returns the exit code.
 pub async fn run(order: Order) -> u8 {
@@ -40,7 +41,8 @@ pub async fn run(order: Order) -> u8 {
         }
         Verb::Update(when, is_scheduled) => run_update(order.config, &speaker, when, is_scheduled).await,
         Verb::Detect(is_all) => run_detect(order.config, &speaker, is_all).await,
-        Verb::Init(_) | Verb::Doctor => return speaker.complain(&Trouble::NoDice),
+        Verb::Init(wanted) => return init::init(*wanted, order.config, &speaker).await,
+        Verb::Doctor => return doctor::doctor(order.config, &speaker).await,
         Verb::Install(wanted) => return scheduling::install(order.config, wanted, &speaker),
         Verb::Uninstall(wanted) => return scheduling::uninstall(order.config, wanted, &speaker),
         Verb::Status(scope) => return scheduling::status(order.config, scope, &speaker),
@@ -78,15 +80,17 @@ async fn run_update(
     let (_, settings::Loaded { settings, warnings }) = located(config.as_deref())?;
     speaker.warn_all(&warnings);
     let outside = Outside::of_system();
-    let (role, name) = if is_scheduled { (Role::Scheduled, "scheduled") } else { (Role::Person, "person") };
-    let was_well = was_well(&settings);
-    let ended = if is_scheduled {
-        scheduled::update(&settings, when, outside).await
+    let before = State::peek(&settings).last().cloned();
+    let (name, ended) = if is_scheduled {
+        ("scheduled", scheduled::update(&settings, when, outside).await)
     } else {
-        update::update(&settings, when, role, outside).await
+        ("person", update::update(&settings, when, Role::Person, outside).await)
     };
-    speaker.log(settings.log.as_ref(), name, outside.now(), &ended, was_well);
-    Ok(speaker.report(&ended?))
+    speaker.log(&settings, name, outside.now(), &ended, before.as_ref());
+    Ok(match &ended {
+        Ok(report) => speaker.report(report),
+        Err(failed) => speaker.fail(failed),
+    })
 }
 
 async fn run_detect(config: Option<PathBuf>, speaker: &Speaker, is_all: bool) -> Result<u8, Trouble> {
@@ -95,11 +99,6 @@ async fn run_detect(config: Option<PathBuf>, speaker: &Speaker, is_all: bool) ->
     let view = detect::look(&loaded.settings, is_all, Outside::of_system()).await?;
     print(&if speaker.is_json { view.json().to_string() } else { view.to_string() });
     Ok(if view.is_empty() { 3 } else { 0 })
-}
-
-/// Whether the update before this one ended well.
-fn was_well(settings: &Settings) -> bool {
-    State::peek(settings).last().is_none_or(|last| last.exit_code == 0)
 }
 
 /// Prints, as much and in the form that was ordered.
@@ -153,48 +152,67 @@ impl Speaker {
     }
 
     /// Prints how a look of the resident client ended: what changed, and what is wrong.
-    fn say_round(&self, ended: &Result<Report, Trouble>, rest: Duration) {
+    fn say_round(&self, ended: &Result<Report, Failed>, rest: Duration) {
         let is_quiet = matches!(ended, Ok(Report { ending: Ending::NothingToDo(..) | Ending::Busy, notes, .. }) if notes.is_empty());
         if is_quiet && self.volume != Volume::Loud {
             return;
         }
         let code = match ended {
             Ok(report) => self.report(report),
-            Err(trouble) => self.complain(trouble),
+            Err(failed) => self.fail(failed),
         };
         if code != 0 {
             self.say(&format!("next look in {}", Span(rest)));
         }
     }
 
-    /// Writes down how an update ended; `was_well` says how the one before it did.
-    fn log(&self, file: Option<&LogFile>, role: &str, now: Timestamp, ended: &Result<Report, Trouble>, was_well: bool) {
-        if let Some(file) = file
-            && let Err(fault) = log::update(file, role, now, ended, was_well)
+    /// Writes down how an update ended; `before` is how the one before it did.
+    fn log(
+        &self,
+        settings: &Settings,
+        role: &str,
+        now: Timestamp,
+        ended: &Result<Report, Failed>,
+        before: Option<&Last>,
+    ) {
+        log::tell_system(ended, before);
+        if let Some(file) = &settings.log
+            && let Err(fault) = log::update(file, role, now, ended)
         {
             self.warn(&format!("the log {} cannot be written: {fault}", file.path.display()));
         }
     }
 
+    /// Prints why an update came to nothing. Returns the exit code.
+    fn fail(&self, failed: &Failed) -> u8 {
+        if !self.is_json {
+            self.warn_all(&failed.notes);
+        }
+        self.complain(&failed.trouble)
+    }
+
     /// Prints what is wrong. Returns the exit code.
     fn complain(&self, trouble: &Trouble) -> u8 {
-        let code = trouble.exit_code();
+        self.complain_of(&trouble.to_string(), trouble.cure(), trouble.exit_code())
+    }
+
+    /// Prints a sentence about what is wrong, and its cure. Returns the exit code.
+    fn complain_of(&self, what: &str, cure: Option<&str>, code: u8) -> u8 {
         if self.is_json {
-            let object = json!({
-                "outcome": "trouble",
-                "exit_code": code,
-                "message": trouble.to_string(),
-                "cure": trouble.cure(),
-            });
-            print(&object.to_string());
+            print(&trouble_json(what, cure, code).to_string());
             return code;
         }
-        eprintln!("nicgate-client: {trouble}");
-        if let Some(cure) = trouble.cure() {
+        eprintln!("nicgate-client: {what}");
+        if let Some(cure) = cure {
             eprintln!("  {cure}");
         }
         code
     }
+}
+
+/// What is wrong, for scripts.
+fn trouble_json(what: &str, cure: Option<&str>, code: u8) -> Value {
+    json!({ "outcome": "trouble", "exit_code": code, "message": what, "cure": cure })
 }
 
 /// Prints a line. A reader that has gone away is no reason to fail: the exit code still tells.

@@ -17,7 +17,7 @@ use crate::task::place::Scope;
 use crate::task::{Scheduler, Unfit};
 
 /// Calls `act` with what surrounds a command here.
-fn with_surroundings<T>(speaker: &Speaker, act: impl FnOnce(&Surroundings<'_>) -> T) -> Result<T, u8> {
+pub(super) fn with_surroundings<T>(speaker: &Speaker, act: impl FnOnce(&Surroundings<'_>) -> T) -> Result<T, u8> {
     let exe = std::env::current_exe()
         .map_err(|fault| fail(&format!("the system does not say where this program is: {fault}"), 1))?;
     let say = |text: &str| speaker.say(text);

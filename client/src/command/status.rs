@@ -15,6 +15,9 @@ use crate::state::{Remembered, State};
 use crate::task::place::{Place, Scope};
 use crate::task::{Answer, Ended, Job, Told, Unfit};
 
+/// What the resident client does when there is none.
+const NOT_RUNNING: &str = "not running";
+
 /// What was found.
 #[derive(Debug)]
 pub struct Status {
@@ -45,7 +48,8 @@ impl StateView {
     #[must_use]
     pub fn of(state: &State, settings: &Settings, now: Timestamp) -> Self {
         let mut lines: Vec<StateLine> = settings.hosts.iter().map(|host| Self::of_host(state, host, now)).collect();
-        for silence in state.silent() {
+        let urls: Vec<String> = settings.gateways.iter().map(ToString::to_string).collect();
+        for silence in state.silent().iter().filter(|silence| urls.contains(&silence.gateway)) {
             let for_long = Span(now.since(Timestamp::from_seconds(silence.since)));
             lines.push(StateLine {
                 about: silence.gateway.clone(),
@@ -53,14 +57,15 @@ impl StateView {
                 is_fine: settings.gateways.len() > 1,
             });
         }
-        if let Some(uplink) = state.uplinks().current() {
+        let is_known = |name: &&str| settings.uplinks.iter().any(|uplink| uplink.name == *name);
+        if let Some(uplink) = state.uplinks().current().filter(is_known) {
             lines.push(StateLine { about: "uplink".to_owned(), says: format!("{uplink} is in use"), is_fine: true });
         }
         let (says, is_fine) = match state.resident(now) {
             Resident::AtWork(age) => (format!("at work, looked {} ago", Span(age)), true),
             Resident::Failing => ("at work, but its updates fail".to_owned(), false),
             Resident::Silent(age) => (format!("stuck or dead: it has not come round for {}", Span(age)), false),
-            Resident::None => ("not running".to_owned(), true),
+            Resident::None => (NOT_RUNNING.to_owned(), true),
         };
         lines.push(StateLine { about: "resident client".to_owned(), says, is_fine });
         if let Some(last) = state.last() {
@@ -110,8 +115,13 @@ pub fn place(scope: Scope, around: &Surroundings<'_>) -> Result<Place, Unfit> {
 
 /// Asks the scheduler about both jobs.
 #[must_use]
-pub fn look(place: &Place, state: StateView, around: &Surroundings<'_>) -> Status {
-    Status { jobs: Job::BOTH.into_iter().map(|job| (job, ask(place, job, around))).collect(), state }
+pub fn look(place: &Place, mut state: StateView, around: &Surroundings<'_>) -> Status {
+    let jobs: Vec<(Job, Answer)> = Job::BOTH.into_iter().map(|job| (job, ask(place, job, around))).collect();
+    // A resident client that need not be there may be missing; one that is installed may not.
+    if jobs.iter().any(|(job, answer)| *job == Job::Resident && matches!(answer, Answer::There(_))) {
+        state.lines.iter_mut().filter(|line| line.says == NOT_RUNNING).for_each(|line| line.is_fine = false);
+    }
+    Status { jobs, state }
 }
 
 impl Status {
@@ -133,7 +143,7 @@ impl Status {
 }
 
 /// The resident one need not be there.
-fn is_fine(job: Job, answer: &Answer) -> bool {
+pub(super) fn is_fine(job: Job, answer: &Answer) -> bool {
     match answer {
         Answer::Missing => job == Job::Resident,
         Answer::Denied | Answer::Unclear(_) => false,
@@ -164,7 +174,7 @@ fn job_json(job: Job, answer: &Answer) -> Value {
 }
 
 /// A job as a line of the answer.
-fn job_line(job: Job, answer: &Answer) -> String {
+pub(super) fn job_line(job: Job, answer: &Answer) -> String {
     let name = job.name();
     let told = match answer {
         Answer::Denied => {

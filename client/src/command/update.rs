@@ -22,13 +22,16 @@ use crate::reply::{self, Heard, Verdict};
 use crate::report::{Ending, Report, Sent};
 use crate::schedule::{self, Due, Span, Why, gateways};
 use crate::settings::Settings;
-use crate::state::{Last, Opened, ResidentLock, State};
-use crate::trouble::{NoAnswer, Trouble};
+use crate::state::{Last, Opened, ResidentLock, State, StateFault};
+use crate::trouble::{Failed, NoAnswer, Trouble};
 use crate::uplink::{self, Choice};
 use crate::way::Way;
 
 /// How long one update may take in all. Whoever is at work for longer is stuck, and others may take over.
 pub const LONGEST: Duration = Duration::from_secs(180);
+
+/// How long all gateways together may take to connect, and again to answer.
+const SHARED_PATIENCE: Duration = Duration::from_secs(40);
 
 /// When to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,8 +49,8 @@ pub enum Role {
     Person,
     /// The resident client, which looks again after so long at the latest.
     Resident(Duration),
-    /// The system's scheduler: it leaves the work to a resident client that does it.
-    Scheduled,
+    /// The system's scheduler, which ends us after so long: the work is left to a resident client that does it.
+    Scheduled(Duration),
 }
 
 /// Finds this machine's addresses and tells a gateway, if it does not know them yet.
@@ -55,46 +58,57 @@ pub enum Role {
 /// # Errors
 /// When there is nothing to send or no answer about the hosts. A refusal by the gateway is no error here: it is in the
 /// report.
-pub async fn update(settings: &Settings, when: When, role: Role, outside: Outside<'_>) -> Result<Report, Trouble> {
+pub async fn update(settings: &Settings, when: When, role: Role, outside: Outside<'_>) -> Result<Report, Failed> {
     let now = outside.now();
+    let limit = if let Role::Scheduled(limit) = role { limit.min(LONGEST) } else { LONGEST };
     let heartbeat = |next, is_well| {
         let next = outside.now().seconds() + Duration::as_secs(&next);
         Heartbeat { pid: std::process::id(), at: outside.now().seconds(), next, is_well }
     };
-    let (mut state, mut notes) = match State::open(settings, &entropy::nonce(outside.throw()?), now, LONGEST)? {
+    let nonce = entropy::nonce(outside.throw().map_err(Failed::from)?);
+    let (mut state, mut notes) = match State::open(settings, &nonce, now, limit).map_err(Trouble::State)? {
         Opened::Ours(state, notes) => (state, notes),
         Opened::Busy => return Ok(Report::without_work(Ending::Busy)),
     };
-    match (role, state.resident(now)) {
-        (Role::Scheduled, Resident::AtWork(age)) => {
-            state.close()?;
+    let resident = match state.resident(now) {
+        there @ (Resident::AtWork(_) | Resident::Failing | Resident::Silent(_))
+            if !matches!(role, Role::Resident(_)) =>
+        {
+            // One that is dead has let go of its lock, and is mentioned this once.
+            if ResidentLock::take(settings).map_err(Trouble::State)?.is_some() {
+                state.note_resident(None);
+                notes.push("the resident client has died; this run does its work".to_owned());
+                Resident::None
+            } else {
+                there
+            }
+        }
+        there @ (Resident::AtWork(_) | Resident::Failing | Resident::None | Resident::Silent(_)) => there,
+    };
+    match (role, resident) {
+        (Role::Scheduled(_), Resident::AtWork(age)) => {
+            state.close().map_err(Trouble::State)?;
             return Ok(Report::without_work(Ending::LeftToResident(age)));
         }
-        (Role::Scheduled | Role::Person, Resident::Silent(age)) => {
-            // One that is dead has let go of its lock, and is mentioned this once.
-            let is_dead = ResidentLock::take(settings)?.is_some();
-            if is_dead {
-                state.note_resident(None);
-            }
-            let how = if is_dead { "dead" } else { "stuck" };
+        (Role::Scheduled(_) | Role::Person, Resident::Silent(age)) => {
             let age = Span(age);
             notes
-                .push(format!("the resident client has not come round for {age}: it is {how}; this run does its work"));
+                .push(format!("the resident client has not come round for {age}: it is stuck; this run does its work"));
         }
-        (Role::Scheduled, Resident::Failing) => {
+        (Role::Scheduled(_), Resident::Failing) => {
             notes.push("the resident client fails; this run tries for itself".to_owned());
         }
         (Role::Resident(_), _) => {
             let was_well = state.last().is_none_or(|last| last.exit_code == 0);
             state.note_resident(Some(heartbeat(LONGEST, was_well)));
-            state.save()?;
+            note(state.save(), &mut notes);
         }
         (Role::Person, Resident::AtWork(_) | Resident::Failing | Resident::None)
-        | (Role::Scheduled, Resident::None) => {}
+        | (Role::Scheduled(_), Resident::None) => {}
     }
 
     let mut ended =
-        timeout(LONGEST, attempt(settings, when, outside, &mut state)).await.unwrap_or(Err(Trouble::TooLong(LONGEST)));
+        timeout(limit, attempt(settings, when, outside, &mut state)).await.unwrap_or(Err(Trouble::TooLong(limit)));
     let (exit_code, message) = match &mut ended {
         Ok(report) => {
             notes.append(&mut report.notes);
@@ -102,34 +116,43 @@ pub async fn update(settings: &Settings, when: When, role: Role, outside: Outsid
         }
         Err(trouble) => (trouble.exit_code(), trouble.to_string()),
     };
-    state.note_last(Last { at: outside.now().seconds(), exit_code, message });
+    state.note_last(Last { at: outside.now().seconds(), exit_code, message, notes: notes.clone() });
     if let Role::Resident(interval) = role {
         // A gateway may wish for more quiet than that.
-        let wish = ended.as_ref().ok().and_then(Report::another_try).flatten().unwrap_or_default();
+        let wish = ended.as_ref().ok().and_then(Report::quiet).unwrap_or_default();
         state.note_resident(Some(heartbeat(interval.max(wish), exit_code == 0)));
     }
-    if let Err(fault) = state.close() {
-        // The gateway has spoken, so this changes nothing about how the update ended: the next run repeats it.
-        notes.push(fault.to_string());
+    // The gateway has spoken, so this changes nothing about how the update ended: the next run repeats it.
+    note(state.close(), &mut notes);
+    match ended {
+        Ok(report) => Ok(Report { notes, ..report }),
+        Err(trouble) => Err(Failed { trouble, notes }),
     }
-    ended.map(|report| Report { notes, ..report })
+}
+
+/// What cannot be written down is mentioned, and no more: a full disk is no reason to leave a name wrong.
+fn note(written: Result<(), StateFault>, notes: &mut Vec<String>) {
+    notes.extend(written.err().map(|fault| fault.to_string()));
 }
 
 /// One attempt, with the work claimed.
 async fn attempt(settings: &Settings, when: When, outside: Outside<'_>, state: &mut State) -> Result<Report, Trouble> {
     let mut notes = Vec::new();
     let interfaces = detect::interfaces();
-    let way = match take_uplink(settings, &interfaces, state.uplinks(), outside).await? {
-        Some(taken) => {
+    let looked = take_uplink(settings, &interfaces, state.uplinks(), outside).await?;
+    let way = match looked {
+        Some(looked) => {
+            // Also when none works: what was seen broken has to prove itself anew.
+            state.remember_uplinks(looked.choice.memory.clone());
+            let taken = looked.taken()?;
             if taken.has_changed {
-                notes.push(format!("uplink {}: {}", taken.name, taken.choice.why));
+                notes.push(format!("uplink {}: {}", taken.name, taken.why));
             }
-            state.remember_uplinks(taken.choice.memory);
             taken.way
         }
         None => Way::ANY,
     };
-    let caller = Caller::new(&settings.trust, way, settings.timeout);
+    let caller = Caller::new(&settings.trust, way, patience(settings));
     let urls: Vec<String> = settings.gateways.iter().map(ToString::to_string).collect();
     let order = gateways::order(&urls, state.silent(), outside.now());
 
@@ -143,6 +166,7 @@ async fn attempt(settings: &Settings, when: When, outside: Outside<'_>, state: &
         reach: Reach::Enough,
     };
     let Survey { found, unlearned, line, silent, .. } = detect::survey(&around, rules(settings, state)).await;
+    let survey_has_line = line.is_some();
     for place in &silent {
         gateways::note_silence(state.silent_mut(), &urls[order[*place]], outside.now());
     }
@@ -150,7 +174,14 @@ async fn attempt(settings: &Settings, when: When, outside: Outside<'_>, state: &
     if addresses.is_empty() {
         return Err(Trouble::NoAddress(unlearned, judged.len()));
     }
-    notes.extend(unlearned.iter().filter(|unlearned| addresses.of(unlearned.family).is_none()).map(untouched));
+    for unlearned in &unlearned {
+        let is_silent = matches!(unlearned.why, detect::Why::Silent(_));
+        if addresses.of(unlearned.family).is_none() {
+            notes.push(untouched(unlearned));
+        } else if is_silent && survey_has_line {
+            notes.push(format!("{unlearned}; another gateway answered"));
+        }
+    }
     notes.extend(caveat(&judged));
 
     let ending = tell(
@@ -208,7 +239,7 @@ async fn tell(
         };
         let gateway = Gateway::new(settings, url, caller);
         let standing = line.take_if(|(at, _)| *at == place).map(|(_, line)| line);
-        match ask(&gateway, telling, standing, state).await? {
+        match ask(&gateway, telling, standing, state, notes).await? {
             Ok(heard) => {
                 if let Some(age) = gateways::note_answer(state.silent_mut(), &name, outside.now()) {
                     notes.push(format!("{name} answers again, after {} of silence", Span(age)));
@@ -217,7 +248,9 @@ async fn tell(
                 for result in &heard.results {
                     state.note(&name, &result.hostname, addresses, &result.code, now);
                 }
-                let is_busy = heard.results.iter().all(|result| result.verdict == Verdict::NotNow);
+                // Not now, or not yet: another one may be able to, and hears the same.
+                let passes = |verdict| matches!(verdict, Verdict::NotNow | Verdict::Unconfirmed);
+                let is_busy = heard.results.iter().all(|result| passes(result.verdict));
                 let sent = Sent { device: settings.device.clone(), gateway: name, addresses, why, heard };
                 if !is_busy {
                     notes.extend(
@@ -244,6 +277,7 @@ async fn ask(
     telling: &Telling<'_>,
     line: Option<Line>,
     state: &mut State,
+    notes: &mut Vec<String>,
 ) -> Result<Result<Heard, NoAnswer>, Trouble> {
     let hosts = &telling.settings.hosts;
     let nonce = entropy::nonce(telling.outside.throw()?);
@@ -252,12 +286,30 @@ async fn ask(
         Err(fault) => return Ok(Err(NoAnswer::Http(fault))),
     };
     let name = gateway.url().to_string();
-    hosts.iter().for_each(|hostname| state.note_sending(&name, hostname));
-    state.save()?;
+    hosts.iter().for_each(|hostname| state.note_sending(&name, hostname, telling.addresses));
+    note(state.save(), notes);
     Ok(match gateway.exchange(&question, line).await {
         Ok(answer) => reply::read(&answer, hosts).map_err(NoAnswer::NotOurs),
         Err(fault) => Err(NoAnswer::Http(fault)),
     })
+}
+
+/// How long a gateway may take to connect, and again to answer: all of them together have less than an update.
+pub(super) fn patience(settings: &Settings) -> Duration {
+    let gateways = u32::try_from(settings.gateways.len()).unwrap_or(u32::MAX).max(1);
+    settings.timeout.min(SHARED_PATIENCE / gateways)
+}
+
+/// What was seen of the uplinks.
+pub(super) struct Looked {
+    /// Which one to use, and what to remember.
+    pub(super) choice: Choice,
+    /// What is wrong with each that does not work: name and sentence.
+    pub(super) broken: Vec<(String, String)>,
+    /// The name of the one to use; empty when none works.
+    pub(super) name: String,
+    way: Option<Way>,
+    has_changed: bool,
 }
 
 /// An uplink, ready to be used.
@@ -267,23 +319,34 @@ pub(super) struct Taken {
     /// The sockets that keep to it.
     pub(super) way: Way,
     /// Why it was taken.
-    pub(super) choice: Choice,
+    pub(super) why: uplink::Why,
     /// Whether another one was in use before.
     pub(super) has_changed: bool,
-    /// What is wrong with each of the others: name and sentence.
-    pub(super) broken: Vec<(String, String)>,
 }
 
-/// Probes every uplink by its own card and takes one; nothing where the file names none.
+impl Looked {
+    /// The uplink to use.
+    ///
+    /// # Errors
+    /// [`Trouble::NoUplink`] when none works.
+    pub(super) fn taken(self) -> Result<Taken, Trouble> {
+        match self.way {
+            Some(way) => Ok(Taken { name: self.name, way, why: self.choice.why, has_changed: self.has_changed }),
+            None => Err(Trouble::NoUplink(self.broken)),
+        }
+    }
+}
+
+/// Probes every uplink by its own card and chooses one; nothing where the file names none.
 ///
 /// # Errors
-/// [`Trouble::NoUplink`] when none works.
+/// When the system gives no random bytes.
 pub(super) async fn take_uplink(
     settings: &Settings,
     interfaces: &io::Result<Vec<Interface>>,
     memory: &uplink::Memory,
     outside: Outside<'_>,
-) -> Result<Option<Taken>, Trouble> {
+) -> Result<Option<Looked>, Trouble> {
     if settings.uplinks.is_empty() {
         return Ok(None);
     }
@@ -297,24 +360,16 @@ pub(super) async fn take_uplink(
         }
         probe::works(settings, &way, &uplink.probes, id).await.map(|()| way)
     });
-    let mut ways: Vec<Result<Way, String>> = join_all(probing.collect()).await;
+    let ways: Vec<Result<Way, String>> = join_all(probing.collect()).await;
     let seen: Vec<(&str, bool)> =
         settings.uplinks.iter().zip(&ways).map(|(uplink, way)| (uplink.name.as_str(), way.is_ok())).collect();
     let choice = uplink::decide(&seen, memory, settings.hold_down, outside.now());
-    let broken = settings
-        .uplinks
-        .iter()
-        .zip(&ways)
-        .filter_map(|(uplink, way)| way.as_ref().err().map(|why| (uplink.name.clone(), why.clone())))
-        .collect();
-    match choice.index.map(|index| (index, ways.swap_remove(index))) {
-        Some((index, Ok(way))) => {
-            let name = settings.uplinks[index].name.clone();
-            let has_changed = memory.current().is_some_and(|current| current != name);
-            Ok(Some(Taken { name, way, choice, has_changed, broken }))
-        }
-        Some((_, Err(_))) | None => Err(Trouble::NoUplink(broken)),
-    }
+    let name = choice.index.map_or(String::new(), |index| settings.uplinks[index].name.clone());
+    let way = choice.index.and_then(|index| ways.get(index)).and_then(|way| way.clone().ok());
+    let has_changed = memory.current().is_some_and(|current| current != name);
+    let broken = settings.uplinks.iter().zip(ways);
+    let broken = broken.filter_map(|(uplink, way)| way.err().map(|why| (uplink.name.clone(), why))).collect();
+    Ok(Some(Looked { choice, broken, name, way, has_changed }))
 }
 
 /// Waits for all of them at once. There are a handful.

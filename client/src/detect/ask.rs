@@ -13,6 +13,7 @@ use tokio::io::ReadBuf;
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
+use crate::settings::source::host_and_port;
 use crate::way::Way;
 
 /// The longest datagram that is read. Every answer here is shorter (RFC 1035 4.2.1, RFC 6887 7, RFC 8489 6.1).
@@ -95,28 +96,9 @@ impl Line {
     }
 }
 
-/// `host`, `host:port`, `192.0.2.1:53`, `2001:db8::1` or `[2001:db8::1]:53` as host and port; `None` when it is
-/// neither.
-pub(crate) fn split(server: &str, port: u16) -> Option<(&str, u16)> {
-    let (host, port) = match server.strip_prefix('[') {
-        Some(rest) => {
-            let (host, rest) = rest.split_once(']')?;
-            host.parse::<std::net::Ipv6Addr>().ok()?;
-            (host, if rest.is_empty() { port } else { rest.strip_prefix(':')?.parse().ok()? })
-        }
-        None => match server.split_once(':') {
-            Some((_, rest)) if rest.contains(':') => (server.parse::<std::net::Ipv6Addr>().map(|_| server).ok()?, port),
-            Some((host, port)) => (host, port.parse().ok()?),
-            None => (server, port),
-        },
-    };
-    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:".contains(&byte);
-    (!host.is_empty() && host.len() <= 253 && port != 0 && host.bytes().all(is_letter)).then_some((host, port))
-}
-
 /// The first address of a family that a server has.
 pub(crate) async fn look_up(server: &str, port: u16, family: Family) -> Result<SocketAddr, AskFault> {
-    let Some((host, port)) = split(server, port) else { return Err(AskFault::NoServer) };
+    let Some((host, port)) = host_and_port(server, Some(port)) else { return Err(AskFault::NoServer) };
     // An address needs no resolver, and no resolver's thread.
     let address = match host.parse::<IpAddr>() {
         Ok(address) => Some(SocketAddr::new(address, port)),
@@ -200,7 +182,7 @@ mod tests {
             ("[2001:db8::1]53", None),
             ("a:b:c", None),
         ] {
-            assert_eq!(split(text, 3478), expected, "{text:?}");
+            assert_eq!(host_and_port(text, Some(3478)), expected, "{text:?}");
         }
     }
 

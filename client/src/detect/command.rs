@@ -4,14 +4,16 @@
 use std::fmt;
 use std::io::{self, Read as _};
 use std::net::IpAddr;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use nicgate_protocol::Family;
 use nicgate_protocol::address::unmapped;
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
+/// How often we look whether it has ended.
+const LOOK: Duration = Duration::from_millis(10);
 /// The most of its output that is read.
 const LONGEST: u64 = 4096;
 
@@ -47,33 +49,45 @@ impl fmt::Display for CommandFault {
 /// When it cannot be run, does not end in time or prints something else.
 pub async fn address(command: &[String], family: Family, patience: Duration) -> Result<IpAddr, CommandFault> {
     let [program, arguments @ ..] = command else { return Err(CommandFault::Start(io::ErrorKind::NotFound.into())) };
-    let mut child = Command::new(program)
+    let child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .map_err(CommandFault::Start)?;
-    let output = child.stdout.take();
+    let mut running = Running(child);
+    let output = running.0.stdout.take();
     let reading = spawn_blocking(move || {
         let mut text = Vec::new();
         output.map_or(Ok(0), |output| output.take(LONGEST).read_to_end(&mut text)).map(|_| text)
     });
-    let text = match timeout(patience, reading).await {
-        Ok(Ok(text)) => text.map_err(CommandFault::Start)?,
-        Ok(Err(_)) | Err(_) => {
-            // It may have ended by itself meanwhile; either way it is waited for.
-            let _ = child.kill();
-            let _ = child.wait();
-            return Err(CommandFault::Timeout(patience));
+    let ending = async {
+        let text = reading.await.map_err(io::Error::other)??;
+        loop {
+            match running.0.try_wait()? {
+                Some(status) => return Ok((text, status)),
+                None => sleep(LOOK).await,
+            }
         }
     };
-    // Its output is closed, so it is ending.
-    let status = spawn_blocking(move || child.wait()).await.unwrap_or_else(|fault| Err(io::Error::other(fault)));
-    if !status.map_err(CommandFault::Start)?.success() {
+    let ended: io::Result<_> = timeout(patience, ending).await.map_err(|_| CommandFault::Timeout(patience))?;
+    let (text, status) = ended.map_err(CommandFault::Start)?;
+    if !status.success() {
         return Err(CommandFault::NotAnAddress(family));
     }
     read(&text, family).ok_or(CommandFault::NotAnAddress(family))
+}
+
+/// A program that is running, and ends with this.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Fails only for one that has ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 fn read(text: &[u8], family: Family) -> Option<IpAddr> {
@@ -103,6 +117,20 @@ mod tests {
             ("", Family::V4, None),
         ] {
             assert_eq!(read(text.as_bytes(), family).map(|address| address.to_string()).as_deref(), expected, "{text}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_program_that_stays_is_ended() {
+        let run = |script: &str| {
+            let command = ["/bin/sh", "-c", script].map(str::to_owned);
+            async move { address(&command, Family::V4, Duration::from_millis(300)).await.map_err(|fault| fault.to_string()) }
+        };
+        assert_eq!(run("echo 192.0.2.1").await, "192.0.2.1".parse().map_err(|_| String::new()));
+        assert!(run("echo 192.0.2.1; exit 3").await.is_err());
+        for script in ["echo 192.0.2.1; exec sleep 60", "echo 192.0.2.1; exec sleep 60 >&-"] {
+            assert!(run(script).await.unwrap_err().contains("did not end"), "{script}");
         }
     }
 }

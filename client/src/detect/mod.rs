@@ -18,7 +18,7 @@ use std::time::Duration;
 use nicgate_protocol::Family;
 use tokio::time::Instant;
 
-use crate::choose::{Found, Heard, Origin, Rule, is_acceptable, key_of};
+use crate::choose::{Found, Heard, Marks, Origin, Rule, is_acceptable, key_of};
 use crate::entropy::Throw;
 use crate::http::{Caller, HttpFault, Line};
 use crate::platform::{self, Interface};
@@ -29,8 +29,6 @@ use web::WebFault;
 
 /// The STUN servers that are asked when the file names none.
 const STUN: [&str; 2] = ["stun.cloudflare.com:3478", "stun.l.google.com:19302"];
-/// The DNS servers that are asked when the file names none.
-const WHOAMI: [&str; 2] = ["myip.opendns.com@resolver1.opendns.com", "txt-ch:whoami.cloudflare@one.one.one.one"];
 
 /// How long a router may take, which is in the same room; one that says nothing knows neither protocol.
 const NEARBY: Duration = Duration::from_secs(4);
@@ -62,6 +60,8 @@ pub struct Survey {
     pub line: Option<(usize, Line)>,
     /// The gateways that were silent, likewise.
     pub silent: Vec<usize>,
+    /// The gateways that were found, likewise, over one family at least.
+    reached: Vec<usize>,
 }
 
 /// A source that gave nothing.
@@ -110,11 +110,10 @@ pub async fn survey(around: &Surroundings<'_>, rules: [Rule<'_>; 2]) -> Survey {
     survey.took.extend(other.took);
     survey.unlearned.extend(other.unlearned);
     survey.line = survey.line.or(other.line);
-    survey.silent.extend(other.silent.into_iter().filter(|index| !survey.silent.contains(index)).collect::<Vec<_>>());
+    survey.silent.extend(other.silent);
+    survey.reached.extend(other.reached);
     // A gateway that one family could reach is not silent.
-    if let Some((index, _)) = &survey.line {
-        survey.silent.retain(|silent| silent != index);
-    }
+    survey.silent.retain(|silent| !survey.reached.contains(silent));
     survey
 }
 
@@ -173,7 +172,7 @@ async fn ask(around: &Surroundings<'_>, rule: Rule<'_>, source: &Source, survey:
             }
             return;
         }
-        Source::Web => return ask_web(around, family, survey).await,
+        Source::Web => return ask_web(around, rule, survey).await,
         Source::Router(method) => ask_router(around, *method).await,
         Source::Stun => ask_stun(around, family).await,
         Source::Dns => ask_dns(around, family).await,
@@ -208,7 +207,10 @@ async fn ask_stun(around: &Surroundings<'_>, family: Family) -> Told {
     for server in or_known(&around.settings.asked.stun, &STUN) {
         let [id @ .., _, _, _, _] = (around.dice)().map_err(|trouble| (server.clone(), trouble.to_string()))?;
         match stun::address(around.caller.way(), family, &server, patience, id).await {
-            Ok(address) => return Ok((address, Origin::Stun(around.heard(server, family)))),
+            Ok(address) => {
+                let marks = around.marks_of(address);
+                return Ok((address, Origin::Stun(Heard { marks, ..around.heard(server, family) })));
+            }
             Err(fault) => said.push(format!("{server}: {fault}")),
         }
     }
@@ -219,7 +221,7 @@ async fn ask_stun(around: &Surroundings<'_>, family: Family) -> Told {
 async fn ask_dns(around: &Surroundings<'_>, family: Family) -> Told {
     let mut said = Vec::new();
     let patience = around.settings.timeout.min(DATAGRAM);
-    for question in or_known(&around.settings.asked.whoami, &WHOAMI) {
+    for question in or_known(&around.settings.asked.whoami, &whoami::WELL_KNOWN) {
         let [high, low, ..] = (around.dice)().map_err(|trouble| (question.clone(), trouble.to_string()))?;
         let id = u16::from_be_bytes([high, low]);
         let asked = match question.parse() {
@@ -227,7 +229,10 @@ async fn ask_dns(around: &Surroundings<'_>, family: Family) -> Told {
             Err(whoami::NotAQuestion) => continue,
         };
         match asked {
-            Ok(address) => return Ok((address, Origin::Dns(around.heard(question, family)))),
+            Ok(address) => {
+                let marks = around.marks_of(address);
+                return Ok((address, Origin::Dns(Heard { marks, ..around.heard(question, family) })));
+            }
             Err(fault) => said.push(format!("{question}: {fault}")),
         }
     }
@@ -240,7 +245,8 @@ fn or_known(named: &[String], known: &[&str]) -> Vec<String> {
 }
 
 /// Asks the gateways in order until one can tell; then, if at least one of them could be reached, public services.
-async fn ask_web(around: &Surroundings<'_>, family: Family, survey: &mut Survey) {
+async fn ask_web(around: &Surroundings<'_>, rule: Rule<'_>, survey: &mut Survey) {
+    let family = rule.family;
     let mut is_reached = false;
     for (place, index) in around.gateways.iter().enumerate() {
         let url = &around.settings.gateways[*index];
@@ -248,28 +254,36 @@ async fn ask_web(around: &Surroundings<'_>, family: Family, survey: &mut Survey)
         match web::by_gateway(around.caller, url, family).await {
             Ok((address, line)) => {
                 let vpn = line.local().and_then(|local| around.vpn_of(local));
-                let origin = Origin::Gateway(Heard { from: url.host().to_owned(), vpn });
+                let origin =
+                    Origin::Gateway(Heard { from: url.host().to_owned(), vpn, marks: around.marks_of(address) });
                 survey.note(Found { address, origin }, begun);
                 survey.line.get_or_insert((place, line));
+                survey.reached.push(place);
                 return;
             }
             Err(WebFault::Http(HttpFault::NoSuchFamily(none))) => {
                 is_reached = true;
+                survey.reached.push(place);
                 let why = Why::Said(HttpFault::NoSuchFamily(none).to_string());
                 survey.unlearned(family, &format!("web ({url})"), why, begun);
             }
             Err(fault @ WebFault::Http(_)) => {
-                survey.silent.push(place);
+                // Without IPv6 here, a gateway that has it is not silent: that shows when it is told something.
+                if family == Family::V4 {
+                    survey.silent.push(place);
+                }
                 survey.unlearned(family, &format!("web ({url})"), Why::Silent(fault), begun);
             }
             Err(fault @ (WebFault::NotAnAddress(..) | WebFault::Disagreement(_))) => {
                 is_reached = true;
+                survey.reached.push(place);
                 survey.unlearned(family, &format!("web ({url})"), Why::Said(fault.to_string()), begun);
             }
         }
     }
     // Without a gateway to tell it to, an address is of no use, and nobody else need hear of us.
-    if !is_reached || around.settings.asked.echo.is_empty() {
+    let is_wanted = rule.sources.contains(&Source::Web) || around.reach == Reach::Everywhere;
+    if !is_wanted || !is_reached || around.settings.asked.echo.is_empty() {
         return;
     }
     let caller = Caller::new(&Trust::PublicRoots, around.caller.way().clone(), around.caller.patience());
@@ -277,7 +291,8 @@ async fn ask_web(around: &Surroundings<'_>, family: Family, survey: &mut Survey)
     match web::by_echo(&caller, &around.settings.asked.echo, family).await {
         Ok((address, from, local)) => {
             let vpn = local.and_then(|local| around.vpn_of(local));
-            survey.note(Found { address, origin: Origin::Echo(Heard { from, vpn }) }, begun);
+            let origin = Origin::Echo(Heard { from, vpn, marks: around.marks_of(address) });
+            survey.note(Found { address, origin }, begun);
         }
         Err(fault) => survey.unlearned(family, "web (public services)", Why::Said(fault.to_string()), begun),
     }
@@ -287,7 +302,14 @@ impl Surroundings<'_> {
     /// Who saw us, and through which VPN, for questions whose packets leave as the routing table says.
     fn heard(&self, from: String, family: Family) -> Heard {
         let source = interface::WayOut::of(self.caller.way()).source(family);
-        Heard { from, vpn: source.and_then(|source| self.vpn_of(source)) }
+        Heard { from, vpn: source.and_then(|source| self.vpn_of(source)), marks: None }
+    }
+
+    /// What the system notes about an address, if it is one of ours.
+    fn marks_of(&self, address: IpAddr) -> Option<Marks> {
+        let interfaces = self.interfaces.as_ref().ok()?;
+        let mut locals = interfaces.iter().flat_map(|interface| &interface.addresses);
+        locals.find(|local| local.address == address).and_then(|local| local.marks)
     }
 
     /// The VPN that owns an address of ours, if one does.

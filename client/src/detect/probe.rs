@@ -36,7 +36,7 @@ pub async fn works(settings: &Settings, way: &Way, probes: &[Probe], id: u16) ->
         let ended = timeout(PATIENCE, async {
             match probe {
                 Probe::Dns(server) => ask(way, *server, id).await,
-                Probe::Http(url) => fetch(way, url).await,
+                Probe::Http(url) => fetch(settings, way, url).await,
                 Probe::Tcp(host, port) => connect(way, host, *port).await,
             }
         });
@@ -60,8 +60,11 @@ async fn connect(way: &Way, host: &str, port: u16) -> Result<(), String> {
     Err(last)
 }
 
-async fn fetch(way: &Way, url: &BaseUrl) -> Result<(), String> {
-    let caller = Caller::new(&Trust::PublicRoots, way.clone(), PATIENCE);
+async fn fetch(settings: &Settings, way: &Way, url: &BaseUrl) -> Result<(), String> {
+    // A gateway shows the certificate that we trust there; everybody else a public one.
+    let is_gateway = settings.gateways.iter().any(|gateway| gateway.host() == url.host());
+    let trust = if is_gateway { &settings.trust } else { &Trust::PublicRoots };
+    let caller = Caller::new(trust, way.clone(), PATIENCE);
     let mut line = caller.connect(url, None).await.map_err(|fault| fault.to_string())?;
     let answer = line.ask(&gateway::get(url, "")).await.map_err(|fault| fault.to_string())?;
     if answer.status < 500 { Ok(()) } else { Err(format!("it answered with status {}", answer.status)) }

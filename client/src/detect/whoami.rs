@@ -18,6 +18,7 @@ use nicgate_protocol::address::unmapped;
 use tokio::time::timeout;
 
 use super::ask::{self, AskFault, Line, Rhythm};
+use crate::settings::source::host_and_port;
 use crate::way::Way;
 
 /// Where name servers listen.
@@ -93,7 +94,7 @@ impl FromStr for Question {
         let after = |(style, mark): (Style, &str)| question.strip_prefix(mark).map(|name| (style, name));
         let (style, name) = Style::ALL.into_iter().find_map(after).ok_or(NotAQuestion)?;
         let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
-        if name.is_empty() || !name.bytes().all(is_letter) || ask::split(server, PORT).is_none() {
+        if name.is_empty() || !name.bytes().all(is_letter) || host_and_port(server, Some(PORT)).is_none() {
             return Err(NotAQuestion);
         }
         let name = Name::from_str(name).map_err(|_| NotAQuestion)?;

@@ -5,6 +5,7 @@
 //! are tested everywhere. A protection that cannot be given is an error, never silence.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -174,6 +175,46 @@ pub enum Readers {
 /// When the system does not set it: then the file is not protected.
 pub fn restrict(path: &Path, readers: Readers) -> io::Result<()> {
     system::restrict(path, readers)
+}
+
+/// A new file that only `readers` can read, from the moment it is there. It is the caller's to fill; one that exists is
+/// an error.
+///
+/// # Errors
+/// When it cannot be made or is not protected.
+pub fn create_private(path: &Path, readers: Readers) -> io::Result<File> {
+    system::create_private(path, readers)
+}
+
+/// Lets `readers` at a file that holds no secret. Where files have mode bits, a service's file is everybody's: its
+/// account may exist only while it runs.
+///
+/// # Errors
+/// When the system does not set it.
+pub fn share(path: &Path, readers: Readers) -> io::Result<()> {
+    system::share(path, readers)
+}
+
+/// Makes a folder of our own fit for `readers`. One that was there before is left as it is, but on Windows, where
+/// anybody may have made the machine's folder beforehand and must not keep an owner's rights.
+///
+/// # Errors
+/// When the system does not set it.
+pub fn claim_folder(path: &Path, readers: Readers, is_new: bool) -> io::Result<()> {
+    system::claim_folder(path, readers, is_new)
+}
+
+/// A terminal that does not show what is typed, as long as this lives.
+pub struct Hush {
+    _held: system::Hush,
+}
+
+impl Hush {
+    /// `None` where the terminal goes on showing it.
+    #[must_use]
+    pub fn begin() -> Option<Self> {
+        system::Hush::begin().map(|held| Self { _held: held })
+    }
 }
 
 /// Whether somebody else than a file's owner can read it; `None` where the system has no such mode bits or the file

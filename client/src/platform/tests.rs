@@ -100,6 +100,30 @@ fn files_and_folders_are_restricted_or_it_is_said() {
 }
 
 #[test]
+fn a_private_file_is_private_before_anything_stands_in_it() {
+    let folder = std::env::temp_dir().join(format!("nicgate-private-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join("key");
+    let mut file = create_private(&path, Readers::Owner).unwrap();
+    assert_eq!(is_readable_by_others(&path), if cfg!(windows) { None } else { Some(false) });
+    io::Write::write_all(&mut file, b"secret").unwrap();
+    drop(file);
+    assert_eq!(std::fs::read(&path).unwrap(), b"secret");
+    assert_eq!(create_private(&path, Readers::Owner).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+    if cfg!(unix) {
+        share(&path, Readers::Service).unwrap();
+        assert_eq!(is_readable_by_others(&path), Some(true));
+        // A folder that somebody made and closed stays closed.
+        restrict(&folder, Readers::Owner).unwrap();
+        claim_folder(&folder, Readers::ServiceWriter, false).unwrap();
+        assert_eq!(is_readable_by_others(&folder), Some(false));
+        claim_folder(&folder, Readers::ServiceWriter, true).unwrap();
+        assert_eq!(is_readable_by_others(&folder), Some(true));
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
 fn a_machine_has_a_short_name() {
     let name = machine_name().unwrap();
     assert!(!name.contains(['.', '\n']), "{name:?}");

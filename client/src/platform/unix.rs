@@ -1,8 +1,9 @@
 //! What Linux and macOS have in common. Where they differ, `linux` and `macos` know more.
 
 use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -96,6 +97,48 @@ pub(super) fn restrict(path: &Path, _readers: Readers) -> io::Result<()> {
     let metadata = std::fs::metadata(path)?;
     let mode = if metadata.is_dir() { 0o700 } else { 0o600 };
     std::fs::set_permissions(path, PermissionsExt::from_mode(mode))
+}
+
+pub(super) fn create_private(path: &Path, _readers: Readers) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
+pub(super) fn share(path: &Path, readers: Readers) -> io::Result<()> {
+    match readers {
+        Readers::Owner | Readers::Administrators => restrict(path, readers),
+        // A service is handed its key and has a folder of its own for its state; the rest it reads here.
+        Readers::Service | Readers::ServiceWriter => {
+            let mode = if std::fs::metadata(path)?.is_dir() { 0o755 } else { 0o644 };
+            std::fs::set_permissions(path, PermissionsExt::from_mode(mode))
+        }
+    }
+}
+
+pub(super) fn claim_folder(path: &Path, readers: Readers, is_new: bool) -> io::Result<()> {
+    if is_new { share(path, readers) } else { Ok(()) }
+}
+
+/// The terminal's settings as they were, to be set again.
+pub(super) struct Hush(String);
+
+impl Hush {
+    /// By the program that every system has for it: the call itself would be `unsafe`.
+    pub(super) fn begin() -> Option<Self> {
+        let stty = |words: &[&str]| {
+            let output =
+                Command::new("stty").args(words).stdin(Stdio::inherit()).stderr(Stdio::null()).output().ok()?;
+            output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        };
+        let before = stty(&["-g"]).filter(|text| !text.is_empty())?;
+        stty(&["-echo"]).map(|_| Self(before))
+    }
+}
+
+impl Drop for Hush {
+    fn drop(&mut self) {
+        // A shell sets its terminal right by itself, should this fail.
+        let _ = Command::new("stty").arg(&self.0).stdin(Stdio::inherit()).stderr(Stdio::null()).status();
+    }
 }
 
 pub(super) fn is_readable_by_others(path: &Path) -> Option<bool> {

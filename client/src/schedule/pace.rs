@@ -14,8 +14,8 @@ const LONGEST: Duration = Duration::from_secs(60);
 pub fn pause(failures: u32, longest: Duration, retry_after: Option<Duration>, dice: u32) -> Duration {
     let full = FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(longest);
     let half = full / 2;
-    let chance = half.mul_f64(f64::from(dice) / f64::from(u32::MAX));
-    (half + chance).max(retry_after.unwrap_or_default())
+    let chance = half.as_millis() * u128::from(dice) / u128::from(u32::MAX);
+    (half + Duration::from_millis(u64::try_from(chance).unwrap_or(0))).max(retry_after.unwrap_or_default())
 }
 
 /// How long to wait before another try of a scheduled update, or `None` when there is no time left for one.

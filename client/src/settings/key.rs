@@ -72,21 +72,23 @@ pub(super) fn key(
             return None;
         }
     };
+    parse(&text).map_err(|why| file.mistake(&place, &why)).ok()
+}
+
+/// A key out of what somebody wrote; blanks around it do not count.
+///
+/// # Errors
+/// What a key looks like. The text is not repeated.
+pub fn parse(text: &Secret<String>) -> Result<Key, String> {
     let bytes = text.expose().trim().as_bytes();
     let is_plain = bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
     match <[u8; KEY_LETTERS]>::try_from(bytes) {
-        Ok(key) if is_plain => Some(Secret::new(key)),
-        Ok(_) | Err(_) => {
-            let length = bytes.len();
-            file.mistake(
-                &place,
-                &format!(
-                    "this gives {length} bytes; a key is {KEY_LETTERS} letters of base64url, as `nicgate device show` \
-                     prints it after \"key\" (the password is another secret)"
-                ),
-            );
-            None
-        }
+        Ok(key) if is_plain => Ok(Secret::new(key)),
+        Ok(_) | Err(_) => Err(format!(
+            "this gives {} bytes; a key is {KEY_LETTERS} letters of base64url, as `nicgate device show` prints it after \
+             \"key\" (the password is another secret)",
+            bytes.len()
+        )),
     }
 }
 
@@ -103,7 +105,10 @@ fn credential(environment: &dyn Fn(&str) -> Option<String>, name: &str) -> Optio
 }
 
 /// The letters of a key file, opened if they are sealed.
-fn unsealed(text: String) -> Result<Secret<String>, String> {
+///
+/// # Errors
+/// A part of a sentence, when they are sealed and do not open.
+pub fn unsealed(text: String) -> Result<Secret<String>, String> {
     let text = Secret::new(text);
     let Some(sealed) = text.expose().trim().strip_prefix(SEALED) else { return Ok(text) };
     let blob = STANDARD.decode(sealed).map_err(|_| "is sealed, but not whole: make it anew with `init`".to_owned())?;

@@ -217,9 +217,10 @@ pub struct Loaded {
 /// Every mistake of the file, each with its place.
 pub fn load(path: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, Mistakes> {
     let text = fs::read_to_string(path).map_err(|fault| {
-        let what = match fault.kind() {
-            io::ErrorKind::InvalidData => "is not written in UTF-8; save it in that encoding".to_owned(),
-            _ => format!("cannot be read: {fault}"),
+        let what = if fault.kind() == io::ErrorKind::InvalidData {
+            "is not written in UTF-8; save it in that encoding".to_owned()
+        } else {
+            format!("cannot be read: {fault}")
         };
         Mistakes::of_file(path, &what)
     })?;
@@ -459,12 +460,18 @@ fn place_of(file: &mut File<'_>, key: &str, ending: &str, environment: &dyn Fn(&
         return file.beside(&written);
     }
     let beside = file.path().with_extension(ending);
-    let name = beside.file_name().unwrap_or_default();
-    match environment("STATE_DIRECTORY").filter(|folder| !folder.is_empty()) {
-        Some(folder) => Path::new(&folder).join(name),
-        None if file.path().starts_with("/etc") => Path::new("/var/lib/nicgate-client").join(name),
-        None => beside,
-    }
+    let path = std::path::absolute(&beside).unwrap_or_else(|_| beside.clone());
+    let below_etc = path.strip_prefix("/etc").ok();
+    let state = environment("STATE_DIRECTORY").filter(|folder| !folder.is_empty());
+    let folder = match (state, below_etc) {
+        (Some(folder), _) => PathBuf::from(folder),
+        (None, Some(_)) => PathBuf::from("/var/lib/nicgate-client"),
+        (None, None) => return beside,
+    };
+    // `/etc/nicgate/client.toml` has `client.state.json`; another one in `/etc` must not share it.
+    let inner = below_etc.map(|inner| inner.strip_prefix("nicgate").unwrap_or(inner));
+    let name = inner.unwrap_or(Path::new(path.file_name().unwrap_or_default()));
+    folder.join(name.to_string_lossy().replace(std::path::MAIN_SEPARATOR, "-"))
 }
 
 /// The span under a key. What is wrong is noted.

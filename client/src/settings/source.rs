@@ -1,7 +1,7 @@
 //! Where an address comes from, which card is meant, and how an uplink is probed, as they are written in the file.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use nicgate_protocol::address::unmapped;
@@ -178,7 +178,7 @@ impl FromStr for Probe {
         }
         if let Some(peer) = text.strip_prefix("tcp:") {
             let (host, port) = host_and_port(peer, None).ok_or(example)?;
-            return Ok(Self::Tcp(host, port));
+            return Ok(Self::Tcp(host.to_owned(), port));
         }
         BaseUrl::parse_allowing_plain(text).map(Self::Http).map_err(|_| example.to_owned())
     }
@@ -195,21 +195,24 @@ impl fmt::Display for Probe {
     }
 }
 
-/// `host:port` or `[v6]:port`; without a port `otherwise`, if there is one.
+/// `host`, `host:port`, `192.0.2.1:53`, `2001:db8::1` or `[2001:db8::1]:53`; without a port `otherwise`, if there is
+/// one.
 #[must_use]
-pub fn host_and_port(text: &str, otherwise: Option<u16>) -> Option<(String, u16)> {
-    if let Ok(address) = text.parse::<SocketAddr>() {
-        return Some((address.ip().to_string(), address.port()));
-    }
-    if let Ok(address) = text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
-        return Some((address.to_string(), otherwise?));
-    }
-    let (host, port) = match text.rsplit_once(':') {
-        Some((host, port)) => (host, port.parse().ok()?),
-        None => (text, otherwise?),
+pub fn host_and_port(text: &str, otherwise: Option<u16>) -> Option<(&str, u16)> {
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (host, rest) = rest.split_once(']')?;
+            host.parse::<Ipv6Addr>().ok()?;
+            (host, if rest.is_empty() { otherwise? } else { rest.strip_prefix(':')?.parse().ok()? })
+        }
+        None => match text.split_once(':') {
+            Some((_, rest)) if rest.contains(':') => (text.parse::<Ipv6Addr>().map(|_| text).ok()?, otherwise?),
+            Some((host, port)) => (host, port.parse().ok()?),
+            None => (text, otherwise?),
+        },
     };
-    let is_name = !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
-    (is_name && port != 0).then(|| (host.to_owned(), port))
+    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:".contains(&byte);
+    (!host.is_empty() && host.len() <= 253 && port != 0 && host.bytes().all(is_letter)).then_some((host, port))
 }
 
 #[cfg(test)]

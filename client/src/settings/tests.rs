@@ -154,6 +154,9 @@ fn what_a_service_manager_hands_over_is_found() {
     assert_eq!(settings.key.text(), KEY);
     assert_eq!(settings.state_file, Some(PathBuf::from("/var/lib/nicgate-client/client.state.json")));
     assert_eq!(settings.log.unwrap().path, PathBuf::from("/var/lib/nicgate-client/client.log"));
+    let other = read(Path::new("/etc/other/client.toml"), &text, &environment);
+    let state_file = other.unwrap_or_else(|mistakes| panic!("{mistakes}")).settings.state_file;
+    assert_eq!(state_file, Some(PathBuf::from("/var/lib/nicgate-client/other-client.state.json")));
     fs::remove_dir_all(folder).unwrap();
 }
 

@@ -153,7 +153,7 @@ mod tests {
 
     use super::*;
     use crate::task::Account;
-    use crate::task::tests::golden;
+    use crate::task::tests::{golden, skipped};
 
     fn place() -> Place {
         let (folder, logs) = ("/Library/LaunchDaemons".into(), "/Library/Logs".into());
@@ -182,8 +182,7 @@ mod tests {
             let output = Command::new("python3").args(["-X", "utf8", "-c", script]).arg(&file).output();
             std::fs::remove_file(&file).unwrap();
             let Ok(output) = output else {
-                eprintln!("skipped: there is no python3");
-                return;
+                return skipped("python3");
             };
             let told = String::from_utf8_lossy(&output.stdout);
             let expected = format!("{} {expected}", plan().config.display());

@@ -271,6 +271,67 @@ fn detect_shows_every_address_and_sends_nothing() {
 }
 
 #[test]
+fn when_the_first_gateway_is_silent_the_next_is_told_and_the_first_is_tried_again_later() {
+    let server = Server::start("several", "192.0.2.1", &[GOOD]);
+    // Port 1 of loopback: nobody listens there.
+    let gateways = format!("gateway = [\"https://127.0.0.1:1\", \"https://localhost:{}\"]", server.port);
+    server.configure(&gateways);
+    let silence = || server.json("state.json")["silent"][0].clone();
+    let ended = server.run("update");
+    assert_eq!((ended.code, ended.out.as_str()), (0, "a.home.test: good 192.0.2.1\n"));
+    assert!(ended.err.contains("https://127.0.0.1:1") && ended.err.contains("another gateway answered"), "{ended:?}");
+    assert_eq!((&silence()["gateway"], &silence()["failures"]), (&"https://127.0.0.1:1".into(), &1.into()));
+
+    let ended = server.run("update");
+    assert!(ended.code == 0 && ended.out.starts_with("nothing to do") && ended.err.is_empty(), "{ended:?}");
+    assert_eq!(silence()["failures"], 1, "it is left alone for a while");
+    let mut state = server.json("state.json");
+    state["silent"][0]["until"] = 0.into();
+    server.write("state.json", &state.to_string());
+    assert_eq!(server.run("update").code, 0);
+    assert_eq!(silence()["failures"], 2, "and tried first again");
+
+    server.configure(&format!("{gateways}\nipv4 = \"192.0.2.9\""));
+    let ended = server.run("update");
+    assert_eq!((ended.code, server.updates().len()), (0, 2), "{ended:?}");
+    server.configure("gateway = [\"https://127.0.0.1:1\", \"https://127.0.0.1:2\"]\nipv4 = \"192.0.2.9\"");
+    let ended = server.run("update");
+    assert!(ended.code == 4 && ended.err.contains("no gateway gives an answer: https://127.0.0.1:"), "{ended:?}");
+}
+
+#[test]
+fn a_gateway_that_takes_no_update_now_is_passed_over() {
+    let busy = Server::start("passed-over", "192.0.2.1", &[Act::Json(429, r#"{"results":[{"code":"911"}]}"#)]);
+    let other = Server::start("takes-over", "192.0.2.1", &[GOOD]);
+    busy.write("ca.crt", &format!("{}{}", busy.certificate, other.certificate));
+    busy.configure(&format!("gateway = [\"https://localhost:{}\", \"https://localhost:{}\"]", busy.port, other.port));
+    let ended = busy.run("update");
+    assert_eq!((ended.code, ended.out.as_str()), (0, "a.home.test: good 192.0.2.1\n"), "{ended:?}");
+    assert_eq!((busy.updates().len(), other.updates().len()), (1, 1));
+}
+
+#[test]
+fn a_scheduled_update_tries_again_within_its_time_and_a_persons_does_not() {
+    const NOT_YET: Act = Act::Json(503, r#"{"results":[{"hostname":"a.home.test","code":"911"}]}"#);
+    let server = Server::start("again", "192.0.2.1", &[NOT_YET, NOT_YET, GOOD]);
+    assert_eq!(server.run("update").code, 6);
+    assert_eq!(server.updates().len(), 1);
+    let ended = server.run("update --scheduled");
+    assert_eq!((ended.code, server.updates().len()), (0, 3), "{ended:?}");
+    let lines = std::fs::read_to_string(server.file("client.log")).unwrap();
+    let roles: Vec<serde_json::Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((&roles[0]["role"], &roles[0]["exit_code"]), (&"person".into(), &6.into()));
+    assert_eq!((&roles[1]["role"], &roles[1]["outcome"]), (&"scheduled".into(), &"sent".into()));
+    assert!(!lines.contains(KEY));
+
+    // The gateway asks for seven seconds of quiet, which are more than there are.
+    let server = Server::start("gives-up", "192.0.2.1", &[NOT_YET]);
+    server.configure("retry_for = \"3s\"");
+    assert_eq!(server.run("update --scheduled").code, 6);
+    assert_eq!(server.updates().len(), 1);
+}
+
+#[test]
 fn a_program_can_bring_its_own_settings() {
     let server = Server::start("library", "127.0.0.1", &[GOOD]);
     let gateway = BaseUrl::parse(&format!("https://localhost:{}", server.port)).unwrap();

@@ -105,6 +105,10 @@ impl Server {
         std::fs::write(self.folder.join(name), text).unwrap();
     }
 
+    pub(crate) fn json(&self, name: &str) -> serde_json::Value {
+        serde_json::from_slice(&std::fs::read(self.file(name)).unwrap()).unwrap()
+    }
+
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }

@@ -1,6 +1,8 @@
 //! Access lists of files and folders, written in the system's own language for them (SDDL).
 
+use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::windows::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::ptr::{null, null_mut};
 
@@ -77,6 +79,21 @@ pub(in crate::platform) fn restrict(path: &Path, readers: Readers) -> io::Result
     }
     // SAFETY: `path` ends with a zero; owner and rules are parts of the descriptor.
     checked(unsafe { SetNamedSecurityInfoW(path.as_ptr(), SE_FILE_OBJECT, parts, owner, null_mut(), rules, null()) })
+}
+
+/// Nobody else opens the file while it is open here, so that nobody can have got at it before the list was written.
+pub(in crate::platform) fn create_private(path: &Path, readers: Readers) -> io::Result<File> {
+    let file = OpenOptions::new().write(true).create_new(true).share_mode(0).open(path)?;
+    restrict(path, readers)?;
+    Ok(file)
+}
+
+pub(in crate::platform) fn share(path: &Path, readers: Readers) -> io::Result<()> {
+    restrict(path, readers)
+}
+
+pub(in crate::platform) fn claim_folder(path: &Path, readers: Readers, _is_new: bool) -> io::Result<()> {
+    restrict(path, readers)
 }
 
 #[cfg(test)]

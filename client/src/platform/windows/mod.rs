@@ -17,13 +17,15 @@ use windows_sys::core::GUID;
 
 mod access;
 mod changes;
+mod console;
 mod elevation;
 pub(super) mod events;
 mod interfaces;
 mod seal;
 
-pub(super) use access::restrict;
+pub(super) use access::{claim_folder, create_private, restrict, share};
 pub(super) use changes::Changes;
+pub(super) use console::Hush;
 pub(super) use elevation::{is_elevated, run_elevated};
 pub(super) use interfaces::interfaces;
 pub(super) use seal::{seal, unseal};

@@ -3,7 +3,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::*;
-use crate::task::tests::golden;
+use crate::task::tests::{golden, skipped};
 
 fn plan(exe: &str, config: &str) -> Plan {
     Plan { resident: true, ..Plan::new(exe.into(), config.into(), Account::Service) }
@@ -49,7 +49,7 @@ fn systemd(program: &str, words: &[&str], folder: &Path) -> Option<(bool, String
             Some((output.status.success(), String::from_utf8_lossy(&said).into_owned()))
         }
         Err(_) => {
-            eprintln!("skipped: there is no {program}");
+            skipped(program);
             None
         }
     }

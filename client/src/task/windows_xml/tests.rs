@@ -1,7 +1,7 @@
 use std::process::Command;
 
 use super::*;
-use crate::task::tests::golden;
+use crate::task::tests::{golden, skipped};
 
 const EXE: &str = r"C:\Program Files\nicgate\nicgate-client.exe";
 const CONFIG: &str = r"C:\ProgramData\nicgate\client.toml";
@@ -35,8 +35,7 @@ fn definitions_are_those_of_the_golden_files() {
 fn definitions_conform_to_the_published_schema() {
     let schema = concat!(env!("CARGO_MANIFEST_DIR"), "/src/task/golden/task.xsd");
     if Command::new("xmllint").arg("--version").output().is_err() {
-        eprintln!("skipped: there is no xmllint");
-        return;
+        return skipped("xmllint");
     }
     let folder = std::env::temp_dir().join(format!("nicgate-xml-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
