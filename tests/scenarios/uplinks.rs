@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use nicgate::http::tls::development_ca;
+use nicgate_client::platform::Changes;
 use nicgate_tests::namespace::{End, Namespace, cable};
 use nicgate_tests::program::{Served, Site, program};
 use nicgate_tests::{dig, run, text};
@@ -268,4 +269,38 @@ fn a_client_that_hangs_with_the_lock_in_its_hand_is_taken_over() {
     let _ = hanging.0.wait();
     let (code, said) = scene.ask("update");
     assert!(code == 0 && said.starts_with("nothing to do"), "{said}");
+}
+
+#[test]
+fn the_system_tells_of_changed_addresses_routes_and_links_and_of_nothing_else() {
+    let (Some(here), Some(there)) = (Namespace::new(), Namespace::new()) else { return };
+    cable(
+        End { network: &here, card: "near", addresses: &["192.0.2.2/24"] },
+        End { network: &there, card: "far", addresses: &["192.0.2.1/24"] },
+    );
+    let hears = async |changes: &mut Changes, span| tokio::time::timeout(span, changes.next()).await.is_ok();
+    let story = async {
+        let mut changes = Changes::watch().unwrap();
+        for change in [
+            "address add 192.0.2.3/24 dev near",
+            "address del 192.0.2.3/24 dev near",
+            "address add 2001:db8::3/64 dev near nodad",
+            "route add default via 192.0.2.1",
+            "route del default via 192.0.2.1",
+            "-6 route add default via 2001:db8::1",
+            "link set near down",
+            "link set near up",
+        ] {
+            // One change comes as several events, and a line that is new sends some of its own.
+            while hears(&mut changes, Duration::from_millis(700)).await {}
+            here.ip(change);
+            assert!(hears(&mut changes, Duration::from_secs(5)).await, "{change}");
+        }
+        while hears(&mut changes, Duration::from_secs(2)).await {}
+        assert!(!hears(&mut changes, Duration::from_millis(500)).await, "nothing changed");
+    };
+    here.run(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(story);
+    });
 }

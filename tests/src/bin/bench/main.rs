@@ -9,6 +9,7 @@
 
 mod bare;
 mod changes;
+mod client;
 mod connections;
 mod economy;
 mod generator;
@@ -39,13 +40,14 @@ struct Effort {
 /// What a part is called, what it is about, and what measures it.
 type Part = (&'static str, &'static str, fn(&Laboratory, Effort, &mut Table));
 
-const PARTS: [Part; 7] = [
+const PARTS: [Part; 8] = [
     ("a", "an update that changes nothing, over keep-alive", keep_alive::measure),
     ("b", "a new TLS 1.3 connection for each update", connections::measure),
     ("c", "durable changes from 64 connections", changes::measure),
     ("d", "a million hosts: requests, memory, start", million::measure),
     ("e", "the embedded name server and BIND", names::measure),
     ("p", "calls to each provider for a change, no change, a burst", economy::measure),
+    ("u", "one update by the client, and by curl", client::measure),
     ("i", "instructions of an update, counted by callgrind", instructions::measure),
 ];
 
@@ -69,7 +71,7 @@ fn main() -> ExitCode {
             _ => PARTS.iter().find(|(name, ..)| *name == word).map(|part| chosen.push(*part)).is_some(),
         };
         if !is_understood {
-            eprintln!("usage: tests/bench [a] [b] [c] [d] [e] [p] [i] [--rounds N] [--seconds N]");
+            eprintln!("usage: tests/bench [a] [b] [c] [d] [e] [p] [u] [i] [--rounds N] [--seconds N]");
             for (name, about, _) in PARTS {
                 eprintln!("  {name}  {about}");
             }

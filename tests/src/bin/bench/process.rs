@@ -106,7 +106,8 @@ pub(crate) fn resident_of(pid: &str) -> u64 {
     kilobytes.expect("Linux says how much memory a process has") * 1024
 }
 
-fn cpu_of(pid: u32) -> Duration {
+/// The CPU time of a process and of those that it started, as far as they are not waited for.
+pub(crate) fn cpu_of(pid: u32) -> Duration {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     tasks
         .map(|task| {

@@ -46,6 +46,11 @@ impl Spread {
         let least = values.first().copied().unwrap_or(f64::NAN);
         Self { median: median(&values), least, most: values.last().copied().unwrap_or(f64::NAN) }
     }
+
+    /// The value in the middle.
+    pub(crate) fn median(&self) -> f64 {
+        self.median
+    }
 }
 
 impl fmt::Display for Spread {
