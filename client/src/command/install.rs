@@ -22,8 +22,8 @@ use crate::task::fitness::{self, Facts, KeyPlace};
 use crate::task::place::{Place, Scope};
 use crate::task::{Account, Answer, Job, Plan, Scheduler, Unfit};
 pub(super) use found::{environment, standing};
-use found::{folders, inside, leftovers, places, whoever_installs};
-use steps::{perform, remove, run, show};
+use found::{Leftovers, folders, inside, leftovers, places, whoever_installs};
+use steps::{perform, remove, remove_folder, run, show};
 
 /// How much longer a run may take than it goes on trying: the last try has to end.
 const MARGIN: Duration = Duration::from_secs(60);
@@ -346,10 +346,12 @@ pub fn uninstall(order: &UninstallOrder, around: &Surroundings<'_>) -> Result<()
         (None, true) => {
             return Err(Unfit::new("--purge deletes a configuration", "name it with --config FILE").into());
         }
-        (_, false) => Vec::new(),
+        (_, false) => Leftovers::default(),
     };
-    rest.retain(|path| path.symlink_metadata().is_ok());
-    if jobs.is_empty() && rest.is_empty() {
+    for paths in [&mut rest.files, &mut rest.folders, &mut rest.left] {
+        paths.retain(|path| path.symlink_metadata().is_ok());
+    }
+    if jobs.is_empty() && rest.files.is_empty() && rest.folders.is_empty() {
         return Err(Failure::Nothing);
     }
     if !order.is_dry && place.is_guarded() && !standing.is_elevated {
@@ -373,11 +375,16 @@ pub fn uninstall(order: &UninstallOrder, around: &Surroundings<'_>) -> Result<()
     {
         (around.say)(&format!("the event log keeps our name: {fault}"));
     }
-    for path in rest {
+    let files = rest.files.iter().map(|path| (path, remove as fn(&Path) -> Result<(), Failure>));
+    let folders = rest.folders.iter().map(|path| (path, remove_folder as fn(&Path) -> Result<(), Failure>));
+    for (path, take) in files.chain(folders) {
         if !order.is_dry {
-            remove(&path)?;
+            take(path)?;
         }
         (around.say)(&format!("{}: {}", if order.is_dry { "delete" } else { "deleted" }, path.display()));
+    }
+    for path in rest.left {
+        (around.say)(&format!("left, as it is a folder or not beside the configuration: {}", path.display()));
     }
     Ok(())
 }

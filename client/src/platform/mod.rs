@@ -256,6 +256,13 @@ pub fn system_folder() -> PathBuf {
     system::system_folder()
 }
 
+/// Where state and log of a configuration in `folder` are, if not beside it: below the machine's folder on Windows,
+/// where a service may write its state but not its configuration.
+#[must_use]
+pub fn state_folder(folder: &Path) -> Option<PathBuf> {
+    system::state_folder(folder)
+}
+
 /// Where the system's own programs are (Windows: `C:\\Windows\\System32`). Never taken from the environment either.
 #[must_use]
 pub fn programs_folder() -> PathBuf {

@@ -153,6 +153,11 @@ pub(super) fn run_hidden(program: &Path, arguments: &[OsString]) -> io::Result<O
     Command::new(program).args(arguments).stdin(Stdio::null()).output()
 }
 
+/// The settings know `/var/lib`.
+pub(super) fn state_folder(_folder: &Path) -> Option<PathBuf> {
+    None
+}
+
 pub(super) fn programs_folder() -> PathBuf {
     PathBuf::from("/usr/bin")
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
@@ -43,12 +43,64 @@ pub(super) fn places(config: &Path, readable: &Path, root: Option<&Path>) -> (Ke
     (key, value("state_file").map(beside))
 }
 
+/// What `--purge` finds.
+#[derive(Default)]
+pub(super) struct Leftovers {
+    /// Files to delete: the configuration, and what it names. Never a folder.
+    pub(super) files: Vec<PathBuf>,
+    /// Folders of ours to delete with all that is in them. No configuration names these.
+    pub(super) folders: Vec<PathBuf>,
+    /// Folders that the configuration names, and what it names elsewhere: it is not for a configuration to choose what an administrator deletes.
+    pub(super) left: Vec<PathBuf>,
+}
+
 /// What `--purge` deletes: configuration and key; where the program has run, state and log too. Below `root` nothing
 /// has run, and what its configuration names is looked for in it and never here.
-pub(super) fn leftovers(config: &Path, root: Option<&Path>, place: &Place, around: &Surroundings<'_>) -> Vec<PathBuf> {
+pub(super) fn leftovers(config: &Path, root: Option<&Path>, place: &Place, around: &Surroundings<'_>) -> Leftovers {
     let readable = inside(root, config);
-    let (key, _) = places(config, &readable, root);
-    let mut paths = vec![readable];
+    let state_folder = own_state_folder(config, root, place);
+    let named = named(config, &readable, root, place, around);
+    let is_ours = |path: &PathBuf| {
+        let parent = path.parent().filter(|_| is_straight(path));
+        let is_folder = path.symlink_metadata().is_ok_and(|about| about.is_dir());
+        let may_choose = !around.machine.is_elevated()
+            || parent.is_some_and(|parent| Some(parent) == readable.parent() || Some(parent) == state_folder.as_deref());
+        may_choose && !is_folder
+    };
+    let (mut files, left): (Vec<_>, Vec<_>) = named.into_iter().partition(is_ours);
+    files.insert(0, readable);
+    let mut folders: Vec<PathBuf> = state_folder.into_iter().collect();
+    if place.state_folder().is_some() && root.is_none() {
+        // With an account of its own the service's folder is a link into `private`.
+        folders.push("/var/lib/private/nicgate-client".into());
+    }
+    Leftovers { files, folders, left }
+}
+
+/// Our folder for the state of what is scheduled, if it has one: fixed, whatever a configuration says.
+fn own_state_folder(config: &Path, root: Option<&Path>, place: &Place) -> Option<PathBuf> {
+    match place {
+        _ if root.is_some() => None,
+        Place::Launchd(_) | Place::Systemd(..) => place.state_folder().map(PathBuf::from),
+        Place::TaskScheduler(_) => config.parent().and_then(platform::state_folder),
+    }
+}
+
+/// Whether a path says where it is without going back up.
+pub(super) fn is_straight(path: &Path) -> bool {
+    !path.components().any(|part| part == Component::ParentDir)
+}
+
+/// The files that a configuration names, or would have by default.
+fn named(
+    config: &Path,
+    readable: &Path,
+    root: Option<&Path>,
+    place: &Place,
+    around: &Surroundings<'_>,
+) -> Vec<PathBuf> {
+    let (key, _) = places(config, readable, root);
+    let mut paths = Vec::new();
     if let KeyPlace::File(key) | KeyPlace::SealedForPerson(key) = key {
         paths.push(inside(root, Path::new(&key)));
     }
@@ -65,10 +117,6 @@ pub(super) fn leftovers(config: &Path, root: Option<&Path>, place: &Place, aroun
         let endings = ["", ".lock", ".takeover", ".resident", ".new", ".damaged"];
         paths.extend(state.into_iter().flat_map(|state| with_endings(state, &endings)));
         paths.extend(log.into_iter().flat_map(|log| with_endings(log.path, &["", ".1", ".2", ".3"])));
-    }
-    if let Some(folder) = place.state_folder() {
-        // With an account of its own the folder is a link into `private`.
-        paths.extend([folder.into(), PathBuf::from("/var/lib/private/nicgate-client")]);
     }
     paths
 }

@@ -93,13 +93,18 @@ fn write(path: &Path, text: &[u8]) -> io::Result<()> {
     fs::rename(&fresh, path)
 }
 
-/// Takes a file, a link or a folder away.
+/// Takes a file or a link away, never a folder.
 pub(super) fn remove(path: &Path) -> Result<(), Failure> {
-    let ended = match path.symlink_metadata() {
-        Ok(about) if about.is_dir() => fs::remove_dir_all(path),
-        Ok(_) => fs::remove_file(path),
-        Err(fault) => Err(fault),
-    };
+    gone(path, fs::remove_file(path))
+}
+
+/// Takes a folder away with all that is in it; a link goes alone. Only for folders that are ours by a fixed name.
+pub(super) fn remove_folder(path: &Path) -> Result<(), Failure> {
+    let is_folder = path.symlink_metadata().is_ok_and(|about| about.is_dir());
+    gone(path, if is_folder { fs::remove_dir_all(path) } else { fs::remove_file(path) })
+}
+
+fn gone(path: &Path, ended: io::Result<()>) -> Result<(), Failure> {
     match ended {
         Err(fault) if fault.kind() != io::ErrorKind::NotFound => Err(Failure::File(path.to_owned(), fault)),
         Ok(()) | Err(_) => Ok(()),

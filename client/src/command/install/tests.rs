@@ -188,8 +188,50 @@ fn a_purge_of_an_image_leaves_our_own_files_alone() {
     fs::write(&theirs, "x").unwrap();
     let config = Some("/etc/nicgate/client.toml".into());
     let purge = UninstallOrder { config, is_purge: true, ..removal(Some(folder.0.clone())) };
-    LINUX.around(&Paper::new(true, &[]), |around| uninstall(&purge, around)).0.unwrap();
+    LINUX.around(&Paper::new(false, &[]), |around| uninstall(&purge, around)).0.unwrap();
     assert!(ours.exists() && !theirs.exists() && !folder.config().exists());
+}
+
+#[test]
+fn no_configuration_chooses_what_an_administrator_deletes() {
+    for (name, key_file, is_there) in [
+        ("elsewhere", "../../precious/file", true),
+        ("above", "../nicgate/laptop.key", true),
+        ("beside", "laptop.key", false),
+    ] {
+        let Some(folder) = Folder::new(&format!("purge-{name}"), Scheduler::Systemd) else { return };
+        let key = folder.config().parent().unwrap().join(key_file);
+        fs::create_dir_all(folder.0.join("precious")).unwrap();
+        fs::write(&key, "k".repeat(43)).unwrap();
+        let text = fs::read_to_string(folder.config()).unwrap();
+        fs::write(folder.config(), text.replace("laptop.key", key_file)).unwrap();
+        let asked = Asked { environment: &[("HOME", folder.0.to_str().unwrap())], ..LINUX };
+        let config = Some(folder.config());
+        let purge = UninstallOrder { config, is_purge: true, scope: Scope::User, ..removal(None) };
+        let (ended, said) = asked.around(&Paper::new(true, &[]), |around| uninstall(&purge, around));
+        ended.unwrap();
+        assert_eq!(key.exists(), is_there, "{name}");
+        assert_eq!(said.iter().any(|line| line.starts_with("left, ")), is_there, "{said:?}");
+        assert!(!folder.config().exists());
+    }
+}
+
+#[test]
+fn a_folder_that_a_configuration_names_stays_whoever_asks() {
+    for (key_file, is_elevated) in [(".", false), ("sub", false), ("sub", true), (".", true)] {
+        let Some(folder) = Folder::new("purge-folder", Scheduler::Systemd) else { return };
+        let sub = folder.config().parent().unwrap().join("sub");
+        fs::create_dir(&sub).unwrap();
+        fs::write(sub.join("precious"), "x").unwrap();
+        let text = fs::read_to_string(folder.config()).unwrap();
+        fs::write(folder.config(), text.replace("laptop.key", key_file)).unwrap();
+        let asked = Asked { environment: &[("HOME", folder.0.to_str().unwrap())], ..LINUX };
+        let config = Some(folder.config());
+        let purge = UninstallOrder { config, is_purge: true, scope: Scope::User, ..removal(None) };
+        let (ended, said) = asked.around(&Paper::new(is_elevated, &[]), |around| uninstall(&purge, around));
+        ended.unwrap();
+        assert!(sub.join("precious").exists(), "{key_file}: {said:?}");
+    }
 }
 
 #[test]

@@ -43,6 +43,12 @@ pub(super) fn system_folder() -> PathBuf {
     Path::new(&known_folder(&FOLDERID_ProgramData, r"C:\ProgramData")).join("nicgate")
 }
 
+pub(super) fn state_folder(folder: &Path) -> Option<PathBuf> {
+    // `C:\programdata` is the same folder.
+    let is_ours = folder.as_os_str().eq_ignore_ascii_case(system_folder());
+    is_ours.then(|| system_folder().join("state"))
+}
+
 pub(super) fn programs_folder() -> PathBuf {
     PathBuf::from(known_folder(&FOLDERID_System, r"C:\Windows\System32"))
 }
