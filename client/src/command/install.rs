@@ -21,8 +21,8 @@ use crate::settings::{self, Mistakes};
 use crate::task::fitness::{self, Facts, KeyPlace};
 use crate::task::place::{Place, Scope};
 use crate::task::{Account, Answer, Job, Plan, Scheduler, Unfit};
-pub(super) use found::{environment, standing};
 use found::{Leftovers, folders, inside, leftovers, places, whoever_installs};
+pub(super) use found::{environment, standing};
 use steps::{perform, remove, remove_folder, run, show};
 
 /// How much longer a run may take than it goes on trying: the last try has to end.

@@ -231,6 +231,14 @@ pub fn is_elevated() -> bool {
     system::is_elevated()
 }
 
+/// What lets others than the administrators change a file: the file itself, or a folder on the way to it, as the first
+/// of them is called. `None`: nothing does. On Windows nothing does in the machine's folder, which `init` and `install`
+/// restrict; elsewhere access lists are not judged, and the file itself is named.
+#[must_use]
+pub fn exposed(path: &Path) -> Option<PathBuf> {
+    system::exposed(path)
+}
+
 /// Runs this program once more as an administrator, after asking the person at the screen, and gives its exit code.
 /// What it prints is not seen.
 ///

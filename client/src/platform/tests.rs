@@ -123,6 +123,36 @@ fn a_private_file_is_private_before_anything_stands_in_it() {
     std::fs::remove_dir_all(folder).unwrap();
 }
 
+#[cfg(unix)]
+#[test]
+fn what_others_may_change_is_found_with_every_folder_on_the_way() {
+    use std::os::unix::fs::PermissionsExt;
+    if !is_elevated() {
+        return;
+    }
+    let folder = std::fs::canonicalize(std::env::temp_dir()).unwrap().join(format!("nicgate-x-{}", std::process::id()));
+    let inner = folder.join("a/b");
+    std::fs::create_dir_all(&inner).unwrap();
+    let path = inner.join("file");
+    std::fs::write(&path, "x").unwrap();
+    for (changed, mode, found) in [
+        (&path, 0o644, None),
+        (&path, 0o664, Some(&path)),
+        (&path, 0o600, None),
+        (&inner, 0o1777, Some(&inner)),
+        (&inner, 0o755, None),
+        (&folder, 0o775, Some(&folder)),
+        (&folder, 0o700, None),
+    ] {
+        std::fs::set_permissions(changed, PermissionsExt::from_mode(mode)).unwrap();
+        assert_eq!(exposed(&path).as_ref(), found, "{} {mode:o}", changed.display());
+    }
+    std::os::unix::fs::chown(&path, Some(65_534), None).unwrap();
+    assert_eq!(exposed(&path).as_ref(), Some(&path), "it is somebody's");
+    assert_eq!(exposed(&folder.join("missing")), Some(folder.join("missing")));
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
 #[test]
 fn a_machine_has_a_short_name() {
     let name = machine_name().unwrap();

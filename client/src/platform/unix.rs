@@ -145,6 +145,19 @@ pub(super) fn is_readable_by_others(path: &Path) -> Option<bool> {
     Some(std::fs::metadata(path).ok()?.mode() & 0o077 != 0)
 }
 
+/// Links are followed first. Where only owners may rename what is in a folder (`/tmp`), it may be everybody's, unless
+/// the file lies directly in it.
+pub(super) fn exposed(path: &Path) -> Option<PathBuf> {
+    let Ok(real) = std::fs::canonicalize(path) else { return Some(path.to_owned()) };
+    let is_open = |(depth, path): &(usize, &Path)| {
+        std::fs::metadata(path).map_or(true, |about| {
+            let is_sticky = *depth > 1 && about.mode() & 0o1000 != 0;
+            about.uid() != 0 || (about.mode() & 0o022 != 0 && !is_sticky)
+        })
+    };
+    real.ancestors().enumerate().find(is_open).map(|(_, path)| path.to_owned())
+}
+
 pub(super) fn run_elevated(_arguments: &[OsString]) -> io::Result<u32> {
     Err(unsupported("start it again with sudo"))
 }

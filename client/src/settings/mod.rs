@@ -26,6 +26,7 @@ use rustls::pki_types::pem::PemObject as _;
 use crate::base_url::BaseUrl;
 use crate::choose::key_of;
 use crate::detect::whoami::Question;
+use crate::platform;
 use file::{File, Written};
 pub use locate::locate;
 pub use mistake::{Mistake, Mistakes};
@@ -224,7 +225,22 @@ pub fn load(path: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result
         };
         Mistakes::of_file(path, &what)
     })?;
-    read(path, &text, environment)
+    let loaded = read(path, &text, environment)?;
+    match refuse_command(&loaded.settings, platform::is_elevated(), || platform::exposed(path)) {
+        None => Ok(loaded),
+        Some(what) => Err(Mistakes::of_file(path, &what)),
+    }
+}
+
+/// Why a program that the file names is not run: whoever may change the file would become root or administrator by it.
+fn refuse_command(settings: &Settings, is_elevated: bool, exposed: impl FnOnce() -> Option<PathBuf>) -> Option<String> {
+    let is_used = settings.ipv4.contains(&Source::Command) || settings.ipv6.contains(&Source::Command);
+    let by = (is_used && is_elevated).then(exposed).flatten()?;
+    Some(format!(
+        "names a command, which is not run as root or administrator while others may change {}; let it and its folders \
+         belong to root or the administrators alone, or run this as somebody else",
+        by.display()
+    ))
 }
 
 /// Reads the text of a configuration file; `path` is what relative paths start from.

@@ -56,6 +56,21 @@ fn a_backslash_between_double_quotes_is_told_with_its_cure() {
 }
 
 #[test]
+fn a_file_that_others_may_change_runs_no_command_for_an_administrator() {
+    let with = "ipv4 = \"command\"\ncommand = [\"/bin/true\"]\nallow_command = true\n";
+    for (lines, is_elevated, exposed, is_refused) in [
+        (with, true, Some("/home/a"), true),
+        (with, true, None, false),
+        (with, false, Some("/home/a"), false),
+        ("", true, Some("/home/a"), false),
+    ] {
+        let settings = read_text(&format!("{GOOD}{lines}")).unwrap_or_else(|mistakes| panic!("{mistakes}")).settings;
+        let said = refuse_command(&settings, is_elevated, || exposed.map(PathBuf::from));
+        assert_eq!(said.is_some_and(|said| said.contains("/home/a")), is_refused, "{is_elevated} {exposed:?}");
+    }
+}
+
+#[test]
 fn a_misspelt_key_is_shown_with_the_nearest_one() {
     let said = complaint(&format!("{GOOD}refesh = \"3d\"\n"));
     assert_eq!(

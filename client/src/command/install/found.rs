@@ -64,7 +64,8 @@ pub(super) fn leftovers(config: &Path, root: Option<&Path>, place: &Place, aroun
         let parent = path.parent().filter(|_| is_straight(path));
         let is_folder = path.symlink_metadata().is_ok_and(|about| about.is_dir());
         let may_choose = !around.machine.is_elevated()
-            || parent.is_some_and(|parent| Some(parent) == readable.parent() || Some(parent) == state_folder.as_deref());
+            || parent
+                .is_some_and(|parent| Some(parent) == readable.parent() || Some(parent) == state_folder.as_deref());
         may_choose && !is_folder
     };
     let (mut files, left): (Vec<_>, Vec<_>) = named.into_iter().partition(is_ours);

@@ -35,6 +35,11 @@ pub(super) fn is_readable_by_others(_path: &Path) -> Option<bool> {
     None
 }
 
+pub(super) fn exposed(path: &Path) -> Option<PathBuf> {
+    let is_in_ours = path.parent().is_some_and(|folder| state_folder(folder).is_some());
+    (!is_in_ours).then(|| path.to_owned())
+}
+
 pub(super) fn run_hidden(program: &Path, arguments: &[OsString]) -> io::Result<Output> {
     Command::new(program).args(arguments).stdin(Stdio::null()).creation_flags(CREATE_NO_WINDOW).output()
 }
