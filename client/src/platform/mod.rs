@@ -6,7 +6,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -184,6 +184,22 @@ pub fn restrict(path: &Path, readers: Readers) -> io::Result<()> {
 /// When it cannot be made or is not protected.
 pub fn create_private(path: &Path, readers: Readers) -> io::Result<File> {
     system::create_private(path, readers)
+}
+
+/// A new file with `bytes` in it. On Windows nobody can change or remove it as long as the result lives; it is open for
+/// reading. Elsewhere it is its owner's alone.
+///
+/// # Errors
+/// When it is there already, cannot be written, or somebody was at it before it was held.
+pub fn write_held(path: &Path, bytes: &[u8]) -> io::Result<File> {
+    let mut file = create_private(path, Readers::Owner)?;
+    file.write_all(bytes)?;
+    // Others could not open it for reading while it is open here for writing.
+    drop(file);
+    let mut held = system::hold(path)?;
+    let mut there = Vec::new();
+    held.read_to_end(&mut there)?;
+    if there == bytes { Ok(held) } else { Err(io::Error::other("somebody has changed it")) }
 }
 
 /// Lets `readers` at a file that holds no secret. Where files have mode bits, a service's file is everybody's: its

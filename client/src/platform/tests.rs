@@ -153,6 +153,35 @@ fn what_others_may_change_is_found_with_every_folder_on_the_way() {
     std::fs::remove_dir_all(folder).unwrap();
 }
 
+#[cfg(unix)]
+#[test]
+fn what_a_link_points_to_is_not_restricted() {
+    let (file, link) = (Scrap::new("pointed-to"), Scrap::new("link"));
+    share(&file.0, Readers::Service).unwrap();
+    std::fs::remove_file(&link.0).unwrap();
+    std::os::unix::fs::symlink(&file.0, &link.0).unwrap();
+    for result in [restrict(&link.0, Readers::Owner), share(&link.0, Readers::Service)] {
+        assert_eq!(result.unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    }
+    assert_eq!(is_readable_by_others(&file.0), Some(true), "it is as it was");
+}
+
+#[test]
+fn what_is_held_stays_as_it_was_written() {
+    let file = Scrap::new("held");
+    assert_eq!(write_held(&file.0, b"x").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+    std::fs::remove_file(&file.0).unwrap();
+    let held = write_held(&file.0, b"a task").unwrap();
+    assert_eq!(std::fs::read(&file.0).unwrap(), b"a task", "others read it meanwhile");
+    if cfg!(windows) {
+        assert!(std::fs::write(&file.0, b"another").is_err());
+        assert!(std::fs::remove_file(&file.0).is_err());
+    }
+    assert_eq!(std::fs::read(&file.0).unwrap(), b"a task");
+    drop(held);
+    std::fs::remove_file(&file.0).unwrap();
+}
+
 #[test]
 fn a_machine_has_a_short_name() {
     let name = machine_name().unwrap();

@@ -94,23 +94,37 @@ pub(super) fn unseal(_sealed: &[u8]) -> io::Result<Secret<Vec<u8>>> {
 }
 
 pub(super) fn restrict(path: &Path, _readers: Readers) -> io::Result<()> {
-    let metadata = std::fs::metadata(path)?;
-    let mode = if metadata.is_dir() { 0o700 } else { 0o600 };
-    std::fs::set_permissions(path, PermissionsExt::from_mode(mode))
+    set_mode(path, 0o700, 0o600)
+}
+
+/// In a place where everybody can make files, somebody may have laid a link to what we are not meant to change. What is
+/// opened here gets the mode, if it is what the name stood for.
+fn set_mode(path: &Path, of_folder: u32, of_file: u32) -> io::Result<()> {
+    let named = std::fs::symlink_metadata(path)?;
+    if !named.is_dir() && !named.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is a link, not the thing itself"));
+    }
+    let file = File::open(path)?;
+    let opened = file.metadata()?;
+    if (opened.dev(), opened.ino()) != (named.dev(), named.ino()) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it became something else while it was opened"));
+    }
+    file.set_permissions(PermissionsExt::from_mode(if opened.is_dir() { of_folder } else { of_file }))
 }
 
 pub(super) fn create_private(path: &Path, _readers: Readers) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
+pub(super) fn hold(path: &Path) -> io::Result<File> {
+    File::open(path)
+}
+
 pub(super) fn share(path: &Path, readers: Readers) -> io::Result<()> {
     match readers {
         Readers::Owner | Readers::Administrators => restrict(path, readers),
         // A service is handed its key and has a folder of its own for its state; the rest it reads here.
-        Readers::Service | Readers::ServiceWriter => {
-            let mode = if std::fs::metadata(path)?.is_dir() { 0o755 } else { 0o644 };
-            std::fs::set_permissions(path, PermissionsExt::from_mode(mode))
-        }
+        Readers::Service | Readers::ServiceWriter => set_mode(path, 0o755, 0o644),
     }
 }
 

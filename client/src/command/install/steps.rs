@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Failure, Surroundings};
 use crate::entropy;
+use crate::platform;
 use crate::task::place::Said;
 use crate::task::{Call, ENCLOSED, Step, one_line, windows_xml};
 
@@ -49,7 +50,7 @@ pub(super) fn run(call: &Call, around: &Surroundings<'_>) -> io::Result<Said> {
         .words
         .iter()
         .map(|word| match &enclosed {
-            Some(file) if word == ENCLOSED => file.0.clone().into(),
+            Some(file) if word == ENCLOSED => file.path.clone().into(),
             Some(_) | None => word.into(),
         })
         .collect();
@@ -61,24 +62,28 @@ pub(super) fn run(call: &Call, around: &Surroundings<'_>) -> io::Result<Said> {
     })
 }
 
-/// A file that is there as long as this is.
-struct Enclosed(PathBuf);
+/// A file that is there as long as this is. It lies where others write, too, and what reads it may have more rights
+/// than they.
+struct Enclosed {
+    path: PathBuf,
+    held: Option<fs::File>,
+}
 
 impl Enclosed {
     fn write(text: &str) -> io::Result<Self> {
         let dice = entropy::throw().ok_or_else(|| io::Error::other("the system gives no random bytes"))?;
         let path = std::env::temp_dir().join(format!("nicgate-{}.xml", entropy::nonce(dice)));
-        let mut file = fs::File::create_new(&path)?;
-        let enclosed = Self(path);
-        io::Write::write_all(&mut file, &windows_xml::utf16(text))?;
+        let mut enclosed = Self { path, held: None };
+        enclosed.held = Some(platform::write_held(&enclosed.path, &windows_xml::utf16(text))?);
         Ok(enclosed)
     }
 }
 
 impl Drop for Enclosed {
     fn drop(&mut self) {
+        drop(self.held.take());
         // What stays holds no secret, and the system empties the folder.
-        let _ = fs::remove_file(&self.0);
+        let _ = fs::remove_file(&self.path);
     }
 }
 

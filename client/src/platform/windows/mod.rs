@@ -23,7 +23,7 @@ pub(super) mod events;
 mod interfaces;
 mod seal;
 
-pub(super) use access::{claim_folder, create_private, restrict, share};
+pub(super) use access::{claim_folder, create_private, hold, restrict, share};
 pub(super) use changes::Changes;
 pub(super) use console::Hush;
 pub(super) use elevation::{is_elevated, run_elevated};
