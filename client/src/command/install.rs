@@ -16,12 +16,13 @@ use std::process::Output;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::init::CA_NAME;
 use crate::platform::{self, Readers};
-use crate::settings::{self, Mistakes};
+use crate::settings::{self, Mistakes, Settings};
 use crate::task::fitness::{self, Facts, KeyPlace};
 use crate::task::place::{Place, Scope};
 use crate::task::{Account, Answer, Job, Plan, Scheduler, Unfit};
-use found::{Leftovers, folders, inside, leftovers, places, whoever_installs};
+use found::{Leftovers, folders, inside, is_straight, leftovers, places, whoever_installs};
 pub(super) use found::{environment, standing};
 use steps::{perform, remove, remove_folder, run, show};
 
@@ -278,12 +279,16 @@ pub fn install(order: &InstallOrder, around: &Surroundings<'_>) -> Result<(), Fa
     // Our own patience ends before the scheduler's.
     plan.limit = plan.limit.max(loaded.settings.retry_for + MARGIN);
 
+    // Of this machine's, the very file that was read just now; of an image, where it will be.
+    let key_file = if order.root.is_none() { loaded.settings.key_path.clone() } else { key_file };
     let mut steps = place.install(&plan, key_file.as_deref())?;
     if !plan.resident && is_there(&place, Job::Resident, around) {
         steps.extend(place.uninstall(Job::Resident));
     }
     if around.scheduler == Scheduler::TaskScheduler {
-        prepare(&readers(&plan, key_file.as_deref()), order.is_dry, around)?;
+        let state = plan.config.parent().and_then(platform::state_folder);
+        let claims = state.map_or(Ok(Vec::new()), |state| claims(&plan, &loaded.settings, &state))?;
+        prepare(&claims, order.is_dry, around)?;
     }
     if order.is_dry {
         steps.iter().for_each(|step| show(step, around));
@@ -303,26 +308,65 @@ pub fn install(order: &InstallOrder, around: &Surroundings<'_>) -> Result<(), Fa
     Ok(())
 }
 
-/// Who may come at which file, so that the service account reads configuration and key and writes its state. A folder
-/// is opened only where it is the one that is ours alone.
-fn readers(plan: &Plan, key_file: Option<&Path>) -> Vec<(PathBuf, Readers)> {
-    let folder = platform::system_folder();
-    if plan.account != Account::Service || plan.config.parent() != Some(&folder) {
-        return Vec::new();
+/// Something in the machine's folder that nobody but `readers` may come at from now on, whoever made it.
+struct Claim {
+    path: PathBuf,
+    readers: Readers,
+    /// Whether it is a folder, to be made where it is missing.
+    is_folder: bool,
+}
+
+/// Who may come at what in the machine's folder: a service reads configuration and key, and writes in `state` alone.
+/// Outermost first, so that nobody can put anything into what is still to be claimed.
+///
+/// # Errors
+/// When the configuration has a service write elsewhere in the folder.
+fn claims(plan: &Plan, settings: &Settings, state: &Path) -> Result<Vec<Claim>, Unfit> {
+    let (reads, writes) = match plan.account {
+        Account::Service => (Readers::Service, Readers::ServiceWriter),
+        Account::System => (Readers::Administrators, Readers::Administrators),
+        Account::User(_) => return Ok(Vec::new()),
+    };
+    let Some(folder) = plan.config.parent() else { return Ok(Vec::new()) };
+    let is_in = |path: &Path, folder: &Path| {
+        let parent = path.parent().filter(|_| is_straight(path));
+        parent.is_some_and(|parent| parent.as_os_str().eq_ignore_ascii_case(folder))
+    };
+    let mut claims = vec![Claim { path: folder.to_owned(), readers: reads, is_folder: true }];
+    let read = [Some(plan.config.clone()), settings.key_path.clone(), Some(folder.join(CA_NAME))];
+    let read = read.into_iter().flatten().filter(|path| is_in(path, folder));
+    claims.extend(read.map(|path| Claim { path, readers: reads, is_folder: false }));
+    claims.push(Claim { path: state.to_owned(), readers: writes, is_folder: true });
+    let log = settings.log.as_ref().map(|log| &log.path);
+    for path in settings.state_file.iter().chain(log) {
+        if plan.account == Account::Service && is_in(path, folder) {
+            let what = format!("the configuration has {} written, where LOCAL SERVICE may only read", path.display());
+            return Err(Unfit::new(
+                what,
+                format!("leave state_file and log_file out: they are in {}", state.display()),
+            ));
+        }
+        if is_in(path, state) {
+            claims.push(Claim { path: path.clone(), readers: writes, is_folder: false });
+        }
     }
-    let key_file = key_file.filter(|key_file| key_file.starts_with(&folder)).map(Path::to_owned);
-    let key_file = key_file.map(|key_file| (key_file, Readers::Service));
-    [(folder, Readers::ServiceWriter)].into_iter().chain(key_file).collect()
+    Ok(claims)
 }
 
 /// What Windows needs besides the tasks.
-fn prepare(readers: &[(PathBuf, Readers)], is_dry: bool, around: &Surroundings<'_>) -> Result<(), Failure> {
-    for (path, who) in readers {
-        if is_dry {
-            (around.say)(&format!("let nobody but {who:?} at {}", path.display()));
+fn prepare(claims: &[Claim], is_dry: bool, around: &Surroundings<'_>) -> Result<(), Failure> {
+    for Claim { path, readers, is_folder } in claims {
+        let is_missing = is_missing(path);
+        if is_missing && !is_folder {
             continue;
         }
-        around.machine.restrict(path, *who).map_err(|fault| Failure::File(path.clone(), fault))?;
+        if is_dry {
+            (around.say)(&format!("let nobody but {readers:?} at {}", path.display()));
+            continue;
+        }
+        let made = if is_missing { fs::create_dir(path) } else { Ok(()) };
+        let claimed = made.and_then(|()| around.machine.restrict(path, *readers));
+        claimed.map_err(|fault| Failure::File(path.clone(), fault))?;
     }
     if is_dry {
         (around.say)("make our name known to the event log");

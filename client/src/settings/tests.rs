@@ -70,6 +70,22 @@ fn a_file_that_others_may_change_runs_no_command_for_an_administrator() {
     }
 }
 
+/// On Windows a service may write its state and not its configuration.
+#[test]
+fn state_and_log_of_the_machine_are_where_its_configuration_is_not() {
+    let folder = platform::system_folder();
+    let key = |name: &str| (name == "NICGATE_KEY").then(|| KEY.to_owned());
+    let loaded = read(&folder.join("client.toml"), GOOD, &key).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    let settings = loaded.settings;
+    let state = match std::env::consts::OS {
+        "windows" => folder.join("state"),
+        "linux" => PathBuf::from("/var/lib/nicgate-client"),
+        _ => folder,
+    };
+    assert_eq!(settings.state_file, Some(state.join("client.state.json")));
+    assert_eq!(settings.log.unwrap().path, state.join("client.log"));
+}
+
 #[test]
 fn a_misspelt_key_is_shown_with_the_nearest_one() {
     let said = complaint(&format!("{GOOD}refesh = \"3d\"\n"));

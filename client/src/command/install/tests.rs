@@ -337,6 +337,47 @@ fn task_scheduler_is_told_what_an_administrator_installs() {
 }
 
 #[test]
+fn whoever_made_the_machines_folder_loses_it_with_every_file_that_we_know() {
+    let here = if std::path::MAIN_SEPARATOR == '\\' { Scheduler::TaskScheduler } else { Scheduler::Systemd };
+    let Some(folder) = Folder::new("claims", here) else { return };
+    let nicgate = folder.config().parent().unwrap().to_owned();
+    let state = nicgate.join("state");
+    let mut settings = settings::load(&folder.config(), &|_| None).unwrap_or_else(|why| panic!("{why}")).settings;
+    settings.state_file = Some(state.join("client.state.json"));
+    settings.log = None;
+    for (account, reads, writes) in
+        [(Account::Service, "Service", "ServiceWriter"), (Account::System, "Administrators", "Administrators")]
+    {
+        let plan = Plan::new("n".into(), folder.config(), account);
+        let paper = Paper::new(true, &[]);
+        let claims = claims(&plan, &settings, &state).unwrap();
+        LINUX.around(&paper, |around| prepare(&claims, true, around)).0.unwrap();
+        LINUX.around(&paper, |around| prepare(&claims, false, around)).0.unwrap();
+        let restricted = |path: &Path, readers| format!("restrict {} {readers}", path.display());
+        let mut expected = vec![
+            restricted(&nicgate, reads),
+            restricted(&folder.config(), reads),
+            restricted(&nicgate.join("laptop.key"), reads),
+            restricted(&state, writes),
+        ];
+        // From the second time on there is state.
+        expected.extend(settings.state_file.iter().filter(|path| path.exists()).map(|path| restricted(path, writes)));
+        expected.push("events true".to_owned());
+        assert_eq!(paper.calls.take(), expected);
+        fs::write(state.join("client.state.json"), "{}").unwrap();
+    }
+    let me = Plan::new("n".into(), folder.config(), Account::User("me".to_owned()));
+    assert!(claims(&me, &settings, &state).unwrap().is_empty());
+
+    let service = Plan { account: Account::Service, ..me };
+    settings.key_path = Some(nicgate.join("../elsewhere/laptop.key"));
+    let elsewhere = |claim: &Claim| claim.path.ends_with("elsewhere/laptop.key");
+    assert!(!claims(&service, &settings, &state).unwrap().iter().any(elsewhere), "what is elsewhere is not ours");
+    settings.state_file = Some(nicgate.join("client.state.json"));
+    assert!(claims(&service, &settings, &state).is_err_and(|unfit| unfit.cure.contains("leave state_file")));
+}
+
+#[test]
 fn who_is_read_and_written_the_same() {
     for text in ["me", "service", "system", "S-1-5-21-1-2-3-1001", "PC\\ana"] {
         assert_eq!(text.parse::<Who>().unwrap().to_string(), text);
