@@ -29,6 +29,9 @@ use steps::{perform, remove, remove_folder, run, show};
 /// How much longer a run may take than it goes on trying: the last try has to end.
 const MARGIN: Duration = Duration::from_secs(60);
 
+/// Where the units of an image go.
+const UNITS: &str = "/etc/systemd/system";
+
 /// What `install` is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InstallOrder {
@@ -126,6 +129,12 @@ pub trait Machine {
     /// When the system refuses.
     fn keep_events(&self, is_wanted: bool) -> io::Result<()>;
 
+    /// What lets others than the administrators change a file, if anything does.
+    fn exposed(&self, path: &Path) -> Option<PathBuf>;
+
+    /// Folders that are emptied now and then, wherever the environment says that they are.
+    fn temporary_folders(&self) -> Vec<PathBuf>;
+
     /// Lets nobody but `readers` at a file or folder.
     ///
     /// # Errors
@@ -151,6 +160,14 @@ impl Machine for ThisMachine {
 
     fn keep_events(&self, is_wanted: bool) -> io::Result<()> {
         if is_wanted { platform::events::register() } else { platform::events::unregister() }
+    }
+
+    fn exposed(&self, path: &Path) -> Option<PathBuf> {
+        platform::exposed(path)
+    }
+
+    fn temporary_folders(&self) -> Vec<PathBuf> {
+        platform::temporary_folders()
     }
 
     fn restrict(&self, path: &Path, readers: Readers) -> io::Result<()> {
@@ -248,7 +265,7 @@ pub fn install(order: &InstallOrder, around: &Surroundings<'_>) -> Result<(), Fa
     let mut plan = Plan::new(around.exe.clone(), config, account);
     (plan.every, plan.resident) = (order.every, order.resident);
 
-    let readable = inside(order.root.as_deref(), &plan.config);
+    let readable = inside(order.root.as_deref(), &plan.config)?;
     let may = order.is_dry || standing.is_elevated || !place.is_guarded();
     // What we may not even read is looked through by the run that may.
     let is_closed = fs::read(&readable).is_err_and(|fault| fault.kind() == io::ErrorKind::PermissionDenied);
@@ -260,7 +277,13 @@ pub fn install(order: &InstallOrder, around: &Surroundings<'_>) -> Result<(), Fa
         KeyPlace::File(path) => Some(PathBuf::from(path)),
         KeyPlace::Config | KeyPlace::Environment(_) | KeyPlace::SealedForPerson(_) => None,
     };
+    let written = key_file.iter().map(PathBuf::as_path).chain(state_file.as_deref().map(Path::new));
+    written.chain([Path::new(UNITS)]).try_for_each(|path| inside(order.root.as_deref(), path).map(drop))?;
     let (temporary, homes) = folders(around);
+    // Files of an image have the owners that they will have only when it runs; Windows' lists we do not judge.
+    let is_looked_at = place.is_guarded() && around.scheduler != Scheduler::TaskScheduler;
+    let exposed = [&plan.exe, &plan.config].into_iter().filter(|_| is_looked_at);
+    let exposed = exposed.filter_map(|path| Some((path.clone(), around.machine.exposed(path)?))).next();
     let facts = Facts {
         scheduler: around.scheduler,
         is_system: place.is_system(),
@@ -269,6 +292,7 @@ pub fn install(order: &InstallOrder, around: &Surroundings<'_>) -> Result<(), Fa
         key,
         state_file,
         is_config_private: platform::is_readable_by_others(&readable) == Some(false),
+        exposed,
     };
     fitness::check(&plan, &facts)?;
     if !may {
@@ -384,9 +408,10 @@ fn prepare(claims: &[Claim], is_dry: bool, around: &Surroundings<'_>) -> Result<
 pub fn uninstall(order: &UninstallOrder, around: &Surroundings<'_>) -> Result<(), Failure> {
     let standing = standing(around);
     let place = Place::of(around.scheduler, order.scope, order.root.as_deref(), &standing)?;
+    inside(order.root.as_deref(), Path::new(UNITS))?;
     let jobs: Vec<Job> = Job::BOTH.into_iter().filter(|job| is_there(&place, *job, around)).collect();
     let mut rest = match (&order.config, order.is_purge) {
-        (Some(config), true) => leftovers(config, order.root.as_deref(), &place, around),
+        (Some(config), true) => leftovers(config, order.root.as_deref(), &place, around)?,
         (None, true) => {
             return Err(Unfit::new("--purge deletes a configuration", "name it with --config FILE").into());
         }

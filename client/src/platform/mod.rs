@@ -293,6 +293,13 @@ pub fn programs_folder() -> PathBuf {
     system::programs_folder()
 }
 
+/// Folders of the system's in which everybody may put files, and which are emptied now and then. The environment may
+/// know more.
+#[must_use]
+pub fn temporary_folders() -> Vec<PathBuf> {
+    system::temporary_folders()
+}
+
 /// Where a user's own configuration is, unless the environment does not say.
 #[must_use]
 pub fn own_folder(environment: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {

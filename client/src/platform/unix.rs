@@ -189,6 +189,10 @@ pub(super) fn programs_folder() -> PathBuf {
     PathBuf::from("/usr/bin")
 }
 
+pub(super) fn temporary_folders() -> Vec<PathBuf> {
+    kernel::TEMPORARY_FOLDERS.iter().map(PathBuf::from).collect()
+}
+
 pub(super) fn own_folder(environment: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
     let in_home = || environment("HOME").map(|home| Path::new(&home).join(".config"));
     let folder = environment("XDG_CONFIG_HOME").map(PathBuf::from).or_else(in_home)?;

@@ -10,12 +10,13 @@ struct Paper {
     answers: BTreeMap<&'static str, (i32, &'static str)>,
     is_elevated: bool,
     asked: RefCell<Option<Vec<OsString>>>,
+    exposed: Option<PathBuf>,
 }
 
 impl Paper {
     fn new(is_elevated: bool, answers: &[(&'static str, (i32, &'static str))]) -> Self {
         let answers = answers.iter().copied().collect();
-        Self { calls: RefCell::default(), answers, is_elevated, asked: RefCell::default() }
+        Self { calls: RefCell::default(), answers, is_elevated, asked: RefCell::default(), exposed: None }
     }
 }
 
@@ -49,6 +50,14 @@ impl Machine for Paper {
     fn keep_events(&self, is_wanted: bool) -> io::Result<()> {
         self.calls.borrow_mut().push(format!("events {is_wanted}"));
         Ok(())
+    }
+
+    fn exposed(&self, _path: &Path) -> Option<PathBuf> {
+        self.exposed.clone()
+    }
+
+    fn temporary_folders(&self) -> Vec<PathBuf> {
+        Vec::new()
     }
 
     fn restrict(&self, path: &Path, readers: Readers) -> io::Result<()> {
@@ -174,6 +183,44 @@ fn an_image_is_installed_into_from_outside() {
     ended.unwrap();
     assert!(said.iter().any(|line| line.ends_with("etc/nicgate/laptop.key")), "what is deleted is named: {said:?}");
     assert!(!folder.config().exists() && !folder.0.join("etc/nicgate/laptop.key").exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn nothing_in_an_image_leads_out_of_it() {
+    for (name, key_file, link) in [
+        ("up", "../../../outside.key", None),
+        ("link", "laptop.key", Some(("etc/nicgate/laptop.key", "/etc/hostname"))),
+        ("folder", "laptop.key", Some(("etc/systemd", "/tmp"))),
+        ("nowhere", "laptop.key", Some(("etc/systemd", "/there/is/no/such/folder"))),
+    ] {
+        let Some(folder) = Folder::new(&format!("image-{name}"), Scheduler::Systemd) else { return };
+        let text = fs::read_to_string(folder.config()).unwrap();
+        fs::write(folder.config(), text.replace("laptop.key", key_file)).unwrap();
+        if let Some((from, to)) = link {
+            let _ = fs::remove_file(folder.0.join(from));
+            std::os::unix::fs::symlink(to, folder.0.join(from)).unwrap();
+        }
+        let paper = Paper::new(true, &[]);
+        let root = Some(folder.0.clone());
+        let image = InstallOrder { root: root.clone(), ..order("/etc/nicgate/client.toml".into()) };
+        let refused = failure(LINUX.around(&paper, |around| install(&image, around)).0);
+        assert!(refused.exit_code() == 2 && refused.to_string().contains("leads out of"), "{name}: {refused}");
+        let purge = UninstallOrder { config: Some(image.config), is_purge: true, ..removal(root) };
+        let refused = failure(LINUX.around(&paper, |around| uninstall(&purge, around)).0);
+        assert!(refused.to_string().contains("leads out of"), "{name}: {refused}");
+        assert!(paper.calls.take().is_empty() && folder.config().exists());
+    }
+}
+
+#[test]
+fn a_service_of_the_system_runs_nothing_that_others_may_change() {
+    let Some(folder) = Folder::new("exposed", Scheduler::Systemd) else { return };
+    let paper = Paper { exposed: Some("/opt".into()), ..Paper::new(true, &[]) };
+    let order = InstallOrder { scope: Scope::System, is_dry: true, ..order(folder.config()) };
+    let refused = failure(LINUX.around(&paper, |around| install(&order, around)).0);
+    assert!(refused.exit_code() == 2 && refused.to_string().contains("others than root may change /opt"), "{refused}");
+    assert!(paper.calls.take().is_empty());
 }
 
 #[test]

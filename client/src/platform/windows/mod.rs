@@ -74,6 +74,10 @@ fn known_folder(id: &GUID, otherwise: &str) -> OsString {
     if folder.is_empty() { otherwise.into() } else { folder.into() }
 }
 
+pub(super) fn temporary_folders() -> Vec<PathBuf> {
+    programs_folder().parent().map(|windows| windows.join("Temp")).into_iter().collect()
+}
+
 pub(super) fn own_folder(environment: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
     Some(PathBuf::from(environment("APPDATA")?).join("nicgate"))
 }
