@@ -108,9 +108,9 @@ usage: nicgate-client [options] COMMAND
   doctor             check clock, network, certificate, key and task one by one, and name the cure
 
 options for every command
-  -c, --config FILE  default: ./nicgate-client.toml, then the user's own (~/.config/nicgate/client.toml,
-                     %APPDATA%\\nicgate\\client.toml), then the system's (/etc/nicgate/client.toml,
-                     %ProgramData%\\nicgate\\client.toml)
+  -c, --config FILE  default: ./nicgate-client.toml (but for root and administrators), then the user's own
+                     (~/.config/nicgate/client.toml, %APPDATA%\\nicgate\\client.toml), then the system's
+                     (/etc/nicgate/client.toml, %ProgramData%\\nicgate\\client.toml)
       --json         answer with one JSON object
   -q, --quiet        complaints only
   -v, --verbose      also say what was found and why it was sent
@@ -139,7 +139,7 @@ install
       --dry-run      show every file and every call instead
 uninstall
       --system, --user, --root DIR, --dry-run
-      --purge        also delete configuration, key, state and log
+      --purge        also delete configuration, key, state and log: of --config FILE, or of the usual place
 status
       --system, --user
 

@@ -18,6 +18,7 @@ use nicgate_protocol::secret::{KEY_LETTERS, Key};
 use nicgate_protocol::{DeviceId, Hostname, Secret};
 use serde_json::{Value, json};
 
+pub(super) use self::draft::CA_NAME;
 use self::draft::{Draft, KeyAt};
 use self::enroll::Granted;
 use self::failure::Failure;

@@ -16,17 +16,21 @@ use std::process::Output;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::init::CA_NAME;
 use crate::platform::{self, Readers};
-use crate::settings::{self, Mistakes};
+use crate::settings::{self, Mistakes, Settings};
 use crate::task::fitness::{self, Facts, KeyPlace};
 use crate::task::place::{Place, Scope};
 use crate::task::{Account, Answer, Job, Plan, Scheduler, Unfit};
+use found::{Leftovers, folders, inside, is_straight, leftovers, places, whoever_installs};
 pub(super) use found::{environment, standing};
-use found::{folders, inside, leftovers, places, whoever_installs};
-use steps::{perform, remove, run, show};
+use steps::{perform, remove, remove_folder, run, show};
 
 /// How much longer a run may take than it goes on trying: the last try has to end.
 const MARGIN: Duration = Duration::from_secs(60);
+
+/// Where the units of an image go.
+const UNITS: &str = "/etc/systemd/system";
 
 /// What `install` is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,6 +129,12 @@ pub trait Machine {
     /// When the system refuses.
     fn keep_events(&self, is_wanted: bool) -> io::Result<()>;
 
+    /// What lets others than the administrators change a file, if anything does.
+    fn exposed(&self, path: &Path) -> Option<PathBuf>;
+
+    /// Folders that are emptied now and then, wherever the environment says that they are.
+    fn temporary_folders(&self) -> Vec<PathBuf>;
+
     /// Lets nobody but `readers` at a file or folder.
     ///
     /// # Errors
@@ -150,6 +160,14 @@ impl Machine for ThisMachine {
 
     fn keep_events(&self, is_wanted: bool) -> io::Result<()> {
         if is_wanted { platform::events::register() } else { platform::events::unregister() }
+    }
+
+    fn exposed(&self, path: &Path) -> Option<PathBuf> {
+        platform::exposed(path)
+    }
+
+    fn temporary_folders(&self) -> Vec<PathBuf> {
+        platform::temporary_folders()
     }
 
     fn restrict(&self, path: &Path, readers: Readers) -> io::Result<()> {
@@ -247,7 +265,7 @@ pub fn install(order: &InstallOrder, around: &Surroundings<'_>) -> Result<(), Fa
     let mut plan = Plan::new(around.exe.clone(), config, account);
     (plan.every, plan.resident) = (order.every, order.resident);
 
-    let readable = inside(order.root.as_deref(), &plan.config);
+    let readable = inside(order.root.as_deref(), &plan.config)?;
     let may = order.is_dry || standing.is_elevated || !place.is_guarded();
     // What we may not even read is looked through by the run that may.
     let is_closed = fs::read(&readable).is_err_and(|fault| fault.kind() == io::ErrorKind::PermissionDenied);
@@ -259,7 +277,13 @@ pub fn install(order: &InstallOrder, around: &Surroundings<'_>) -> Result<(), Fa
         KeyPlace::File(path) => Some(PathBuf::from(path)),
         KeyPlace::Config | KeyPlace::Environment(_) | KeyPlace::SealedForPerson(_) => None,
     };
+    let written = key_file.iter().map(PathBuf::as_path).chain(state_file.as_deref().map(Path::new));
+    written.chain([Path::new(UNITS)]).try_for_each(|path| inside(order.root.as_deref(), path).map(drop))?;
     let (temporary, homes) = folders(around);
+    // Files of an image have the owners that they will have only when it runs; Windows' lists we do not judge.
+    let is_looked_at = place.is_guarded() && around.scheduler != Scheduler::TaskScheduler;
+    let exposed = [&plan.exe, &plan.config].into_iter().filter(|_| is_looked_at);
+    let exposed = exposed.filter_map(|path| Some((path.clone(), around.machine.exposed(path)?))).next();
     let facts = Facts {
         scheduler: around.scheduler,
         is_system: place.is_system(),
@@ -268,6 +292,7 @@ pub fn install(order: &InstallOrder, around: &Surroundings<'_>) -> Result<(), Fa
         key,
         state_file,
         is_config_private: platform::is_readable_by_others(&readable) == Some(false),
+        exposed,
     };
     fitness::check(&plan, &facts)?;
     if !may {
@@ -278,12 +303,16 @@ pub fn install(order: &InstallOrder, around: &Surroundings<'_>) -> Result<(), Fa
     // Our own patience ends before the scheduler's.
     plan.limit = plan.limit.max(loaded.settings.retry_for + MARGIN);
 
+    // Of this machine's, the very file that was read just now; of an image, where it will be.
+    let key_file = if order.root.is_none() { loaded.settings.key_path.clone() } else { key_file };
     let mut steps = place.install(&plan, key_file.as_deref())?;
     if !plan.resident && is_there(&place, Job::Resident, around) {
         steps.extend(place.uninstall(Job::Resident));
     }
     if around.scheduler == Scheduler::TaskScheduler {
-        prepare(&readers(&plan, key_file.as_deref()), order.is_dry, around)?;
+        let state = plan.config.parent().and_then(platform::state_folder);
+        let claims = state.map_or(Ok(Vec::new()), |state| claims(&plan, &loaded.settings, &state))?;
+        prepare(&claims, order.is_dry, around)?;
     }
     if order.is_dry {
         steps.iter().for_each(|step| show(step, around));
@@ -303,26 +332,65 @@ pub fn install(order: &InstallOrder, around: &Surroundings<'_>) -> Result<(), Fa
     Ok(())
 }
 
-/// Who may come at which file, so that the service account reads configuration and key and writes its state. A folder
-/// is opened only where it is the one that is ours alone.
-fn readers(plan: &Plan, key_file: Option<&Path>) -> Vec<(PathBuf, Readers)> {
-    let folder = platform::system_folder();
-    if plan.account != Account::Service || plan.config.parent() != Some(&folder) {
-        return Vec::new();
+/// Something in the machine's folder that nobody but `readers` may come at from now on, whoever made it.
+struct Claim {
+    path: PathBuf,
+    readers: Readers,
+    /// Whether it is a folder, to be made where it is missing.
+    is_folder: bool,
+}
+
+/// Who may come at what in the machine's folder: a service reads configuration and key, and writes in `state` alone.
+/// Outermost first, so that nobody can put anything into what is still to be claimed.
+///
+/// # Errors
+/// When the configuration has a service write elsewhere in the folder.
+fn claims(plan: &Plan, settings: &Settings, state: &Path) -> Result<Vec<Claim>, Unfit> {
+    let (reads, writes) = match plan.account {
+        Account::Service => (Readers::Service, Readers::ServiceWriter),
+        Account::System => (Readers::Administrators, Readers::Administrators),
+        Account::User(_) => return Ok(Vec::new()),
+    };
+    let Some(folder) = plan.config.parent() else { return Ok(Vec::new()) };
+    let is_in = |path: &Path, folder: &Path| {
+        let parent = path.parent().filter(|_| is_straight(path));
+        parent.is_some_and(|parent| parent.as_os_str().eq_ignore_ascii_case(folder))
+    };
+    let mut claims = vec![Claim { path: folder.to_owned(), readers: reads, is_folder: true }];
+    let read = [Some(plan.config.clone()), settings.key_path.clone(), Some(folder.join(CA_NAME))];
+    let read = read.into_iter().flatten().filter(|path| is_in(path, folder));
+    claims.extend(read.map(|path| Claim { path, readers: reads, is_folder: false }));
+    claims.push(Claim { path: state.to_owned(), readers: writes, is_folder: true });
+    let log = settings.log.as_ref().map(|log| &log.path);
+    for path in settings.state_file.iter().chain(log) {
+        if plan.account == Account::Service && is_in(path, folder) {
+            let what = format!("the configuration has {} written, where LOCAL SERVICE may only read", path.display());
+            return Err(Unfit::new(
+                what,
+                format!("leave state_file and log_file out: they are in {}", state.display()),
+            ));
+        }
+        if is_in(path, state) {
+            claims.push(Claim { path: path.clone(), readers: writes, is_folder: false });
+        }
     }
-    let key_file = key_file.filter(|key_file| key_file.starts_with(&folder)).map(Path::to_owned);
-    let key_file = key_file.map(|key_file| (key_file, Readers::Service));
-    [(folder, Readers::ServiceWriter)].into_iter().chain(key_file).collect()
+    Ok(claims)
 }
 
 /// What Windows needs besides the tasks.
-fn prepare(readers: &[(PathBuf, Readers)], is_dry: bool, around: &Surroundings<'_>) -> Result<(), Failure> {
-    for (path, who) in readers {
-        if is_dry {
-            (around.say)(&format!("let nobody but {who:?} at {}", path.display()));
+fn prepare(claims: &[Claim], is_dry: bool, around: &Surroundings<'_>) -> Result<(), Failure> {
+    for Claim { path, readers, is_folder } in claims {
+        let is_missing = is_missing(path);
+        if is_missing && !is_folder {
             continue;
         }
-        around.machine.restrict(path, *who).map_err(|fault| Failure::File(path.clone(), fault))?;
+        if is_dry {
+            (around.say)(&format!("let nobody but {readers:?} at {}", path.display()));
+            continue;
+        }
+        let made = if is_missing { fs::create_dir(path) } else { Ok(()) };
+        let claimed = made.and_then(|()| around.machine.restrict(path, *readers));
+        claimed.map_err(|fault| Failure::File(path.clone(), fault))?;
     }
     if is_dry {
         (around.say)("make our name known to the event log");
@@ -340,16 +408,19 @@ fn prepare(readers: &[(PathBuf, Readers)], is_dry: bool, around: &Surroundings<'
 pub fn uninstall(order: &UninstallOrder, around: &Surroundings<'_>) -> Result<(), Failure> {
     let standing = standing(around);
     let place = Place::of(around.scheduler, order.scope, order.root.as_deref(), &standing)?;
+    inside(order.root.as_deref(), Path::new(UNITS))?;
     let jobs: Vec<Job> = Job::BOTH.into_iter().filter(|job| is_there(&place, *job, around)).collect();
     let mut rest = match (&order.config, order.is_purge) {
-        (Some(config), true) => leftovers(config, order.root.as_deref(), &place, around),
+        (Some(config), true) => leftovers(config, order.root.as_deref(), &place, around)?,
         (None, true) => {
             return Err(Unfit::new("--purge deletes a configuration", "name it with --config FILE").into());
         }
-        (_, false) => Vec::new(),
+        (_, false) => Leftovers::default(),
     };
-    rest.retain(|path| path.symlink_metadata().is_ok());
-    if jobs.is_empty() && rest.is_empty() {
+    for paths in [&mut rest.files, &mut rest.folders, &mut rest.left] {
+        paths.retain(|path| path.symlink_metadata().is_ok());
+    }
+    if jobs.is_empty() && rest.files.is_empty() && rest.folders.is_empty() {
         return Err(Failure::Nothing);
     }
     if !order.is_dry && place.is_guarded() && !standing.is_elevated {
@@ -373,11 +444,16 @@ pub fn uninstall(order: &UninstallOrder, around: &Surroundings<'_>) -> Result<()
     {
         (around.say)(&format!("the event log keeps our name: {fault}"));
     }
-    for path in rest {
+    let files = rest.files.iter().map(|path| (path, remove as fn(&Path) -> Result<(), Failure>));
+    let folders = rest.folders.iter().map(|path| (path, remove_folder as fn(&Path) -> Result<(), Failure>));
+    for (path, take) in files.chain(folders) {
         if !order.is_dry {
-            remove(&path)?;
+            take(path)?;
         }
         (around.say)(&format!("{}: {}", if order.is_dry { "delete" } else { "deleted" }, path.display()));
+    }
+    for path in rest.left {
+        (around.say)(&format!("left, as it is a folder or not beside the configuration: {}", path.display()));
     }
     Ok(())
 }

@@ -47,6 +47,15 @@ fn config(named: Option<PathBuf>, root: Option<&PathBuf>) -> Result<PathBuf, u8>
     }
 }
 
+/// The one configuration that is deleted without being named: the person's own, where Windows does not ask for an
+/// administrator to delete it, or the system's.
+fn usual_config(scope: Scope) -> PathBuf {
+    let is_person = scope != Scope::System && !platform::is_elevated();
+    let is_own = is_person && Scheduler::of(std::env::consts::OS) != Scheduler::TaskScheduler;
+    let own = is_own.then(|| platform::own_folder(&environment)).flatten();
+    own.unwrap_or_else(platform::system_folder).join("client.toml")
+}
+
 pub(super) fn install(named: Option<PathBuf>, wanted: Installing, speaker: &Speaker) -> u8 {
     let config = match config(named, wanted.root.as_ref()) {
         Ok(config) => config,
@@ -59,7 +68,8 @@ pub(super) fn install(named: Option<PathBuf>, wanted: Installing, speaker: &Spea
 
 pub(super) fn uninstall(named: Option<PathBuf>, wanted: Removing, speaker: &Speaker) -> u8 {
     let Removing { scope, root, is_purge, is_dry } = wanted;
-    let config = config(named, root.as_ref()).ok();
+    // What is deleted is never what happens to lie in the folder one is in.
+    let config = named.or_else(|| is_purge.then(|| usual_config(scope)));
     let order = UninstallOrder { config, scope, root, is_purge, is_dry };
     ended(with_surroundings(speaker, |around| do_uninstall(&order, around)))
 }

@@ -64,6 +64,9 @@ pub(super) fn change_socket() -> std::io::Result<std::os::fd::OwnedFd> {
 }
 
 #[cfg(target_os = "linux")]
+pub(super) const TEMPORARY_FOLDERS: [&str; 2] = ["/tmp", "/var/tmp"];
+
+#[cfg(target_os = "linux")]
 pub(super) fn is_elevated() -> bool {
     std::fs::read_to_string("/proc/self/status").is_ok_and(|status| effective_user(&status) == Some(0))
 }

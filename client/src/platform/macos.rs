@@ -54,6 +54,9 @@ pub(super) fn change_socket() -> io::Result<OwnedFd> {
     Ok(Socket::new(Domain::from(ROUTES), Type::RAW, None)?.into())
 }
 
+pub(super) const TEMPORARY_FOLDERS: [&str; 5] =
+    ["/tmp", "/var/tmp", "/private/tmp", "/private/var/tmp", "/private/var/folders"];
+
 pub(super) fn is_elevated() -> bool {
     said("/usr/bin/id", "-u").is_some_and(|user| user == "0")
 }

@@ -6,7 +6,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -186,6 +186,22 @@ pub fn create_private(path: &Path, readers: Readers) -> io::Result<File> {
     system::create_private(path, readers)
 }
 
+/// A new file with `bytes` in it. On Windows nobody can change or remove it as long as the result lives; it is open for
+/// reading. Elsewhere it is its owner's alone.
+///
+/// # Errors
+/// When it is there already, cannot be written, or somebody was at it before it was held.
+pub fn write_held(path: &Path, bytes: &[u8]) -> io::Result<File> {
+    let mut file = create_private(path, Readers::Owner)?;
+    file.write_all(bytes)?;
+    // Others could not open it for reading while it is open here for writing.
+    drop(file);
+    let mut held = system::hold(path)?;
+    let mut there = Vec::new();
+    held.read_to_end(&mut there)?;
+    if there == bytes { Ok(held) } else { Err(io::Error::other("somebody has changed it")) }
+}
+
 /// Lets `readers` at a file that holds no secret. Where files have mode bits, a service's file is everybody's: its
 /// account may exist only while it runs.
 ///
@@ -231,6 +247,14 @@ pub fn is_elevated() -> bool {
     system::is_elevated()
 }
 
+/// What lets others than the administrators change a file: the file itself, or a folder on the way to it, as the first
+/// of them is called. `None`: nothing does. On Windows nothing does in the machine's folder, which `init` and `install`
+/// restrict; elsewhere access lists are not judged, and the file itself is named.
+#[must_use]
+pub fn exposed(path: &Path) -> Option<PathBuf> {
+    system::exposed(path)
+}
+
 /// Runs this program once more as an administrator, after asking the person at the screen, and gives its exit code.
 /// What it prints is not seen.
 ///
@@ -256,10 +280,24 @@ pub fn system_folder() -> PathBuf {
     system::system_folder()
 }
 
+/// Where state and log of a configuration in `folder` are, if not beside it: below the machine's folder on Windows,
+/// where a service may write its state but not its configuration.
+#[must_use]
+pub fn state_folder(folder: &Path) -> Option<PathBuf> {
+    system::state_folder(folder)
+}
+
 /// Where the system's own programs are (Windows: `C:\\Windows\\System32`). Never taken from the environment either.
 #[must_use]
 pub fn programs_folder() -> PathBuf {
     system::programs_folder()
+}
+
+/// Folders of the system's in which everybody may put files, and which are emptied now and then. The environment may
+/// know more.
+#[must_use]
+pub fn temporary_folders() -> Vec<PathBuf> {
+    system::temporary_folders()
 }
 
 /// Where a user's own configuration is, unless the environment does not say.

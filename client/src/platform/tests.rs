@@ -123,6 +123,65 @@ fn a_private_file_is_private_before_anything_stands_in_it() {
     std::fs::remove_dir_all(folder).unwrap();
 }
 
+#[cfg(unix)]
+#[test]
+fn what_others_may_change_is_found_with_every_folder_on_the_way() {
+    use std::os::unix::fs::PermissionsExt;
+    if !is_elevated() {
+        return;
+    }
+    let folder = std::fs::canonicalize(std::env::temp_dir()).unwrap().join(format!("nicgate-x-{}", std::process::id()));
+    let inner = folder.join("a/b");
+    std::fs::create_dir_all(&inner).unwrap();
+    let path = inner.join("file");
+    std::fs::write(&path, "x").unwrap();
+    for (changed, mode, found) in [
+        (&path, 0o644, None),
+        (&path, 0o664, Some(&path)),
+        (&path, 0o600, None),
+        (&inner, 0o1777, Some(&inner)),
+        (&inner, 0o755, None),
+        (&folder, 0o775, Some(&folder)),
+        (&folder, 0o700, None),
+    ] {
+        std::fs::set_permissions(changed, PermissionsExt::from_mode(mode)).unwrap();
+        assert_eq!(exposed(&path).as_ref(), found, "{} {mode:o}", changed.display());
+    }
+    std::os::unix::fs::chown(&path, Some(65_534), None).unwrap();
+    assert_eq!(exposed(&path).as_ref(), Some(&path), "it is somebody's");
+    assert_eq!(exposed(&folder.join("missing")), Some(folder.join("missing")));
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn what_a_link_points_to_is_not_restricted() {
+    let (file, link) = (Scrap::new("pointed-to"), Scrap::new("link"));
+    share(&file.0, Readers::Service).unwrap();
+    std::fs::remove_file(&link.0).unwrap();
+    std::os::unix::fs::symlink(&file.0, &link.0).unwrap();
+    for result in [restrict(&link.0, Readers::Owner), share(&link.0, Readers::Service)] {
+        assert_eq!(result.unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    }
+    assert_eq!(is_readable_by_others(&file.0), Some(true), "it is as it was");
+}
+
+#[test]
+fn what_is_held_stays_as_it_was_written() {
+    let file = Scrap::new("held");
+    assert_eq!(write_held(&file.0, b"x").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+    std::fs::remove_file(&file.0).unwrap();
+    let held = write_held(&file.0, b"a task").unwrap();
+    assert_eq!(std::fs::read(&file.0).unwrap(), b"a task", "others read it meanwhile");
+    if cfg!(windows) {
+        assert!(std::fs::write(&file.0, b"another").is_err());
+        assert!(std::fs::remove_file(&file.0).is_err());
+    }
+    assert_eq!(std::fs::read(&file.0).unwrap(), b"a task");
+    drop(held);
+    std::fs::remove_file(&file.0).unwrap();
+}
+
 #[test]
 fn a_machine_has_a_short_name() {
     let name = machine_name().unwrap();

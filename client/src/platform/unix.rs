@@ -94,23 +94,37 @@ pub(super) fn unseal(_sealed: &[u8]) -> io::Result<Secret<Vec<u8>>> {
 }
 
 pub(super) fn restrict(path: &Path, _readers: Readers) -> io::Result<()> {
-    let metadata = std::fs::metadata(path)?;
-    let mode = if metadata.is_dir() { 0o700 } else { 0o600 };
-    std::fs::set_permissions(path, PermissionsExt::from_mode(mode))
+    set_mode(path, 0o700, 0o600)
+}
+
+/// In a place where everybody can make files, somebody may have laid a link to what we are not meant to change. What is
+/// opened here gets the mode, if it is what the name stood for.
+fn set_mode(path: &Path, of_folder: u32, of_file: u32) -> io::Result<()> {
+    let named = std::fs::symlink_metadata(path)?;
+    if !named.is_dir() && !named.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is a link, not the thing itself"));
+    }
+    let file = File::open(path)?;
+    let opened = file.metadata()?;
+    if (opened.dev(), opened.ino()) != (named.dev(), named.ino()) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it became something else while it was opened"));
+    }
+    file.set_permissions(PermissionsExt::from_mode(if opened.is_dir() { of_folder } else { of_file }))
 }
 
 pub(super) fn create_private(path: &Path, _readers: Readers) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
+pub(super) fn hold(path: &Path) -> io::Result<File> {
+    File::open(path)
+}
+
 pub(super) fn share(path: &Path, readers: Readers) -> io::Result<()> {
     match readers {
         Readers::Owner | Readers::Administrators => restrict(path, readers),
         // A service is handed its key and has a folder of its own for its state; the rest it reads here.
-        Readers::Service | Readers::ServiceWriter => {
-            let mode = if std::fs::metadata(path)?.is_dir() { 0o755 } else { 0o644 };
-            std::fs::set_permissions(path, PermissionsExt::from_mode(mode))
-        }
+        Readers::Service | Readers::ServiceWriter => set_mode(path, 0o755, 0o644),
     }
 }
 
@@ -145,6 +159,19 @@ pub(super) fn is_readable_by_others(path: &Path) -> Option<bool> {
     Some(std::fs::metadata(path).ok()?.mode() & 0o077 != 0)
 }
 
+/// Links are followed first. Where only owners may rename what is in a folder (`/tmp`), it may be everybody's, unless
+/// the file lies directly in it.
+pub(super) fn exposed(path: &Path) -> Option<PathBuf> {
+    let Ok(real) = std::fs::canonicalize(path) else { return Some(path.to_owned()) };
+    let is_open = |(depth, path): &(usize, &Path)| {
+        std::fs::metadata(path).map_or(true, |about| {
+            let is_sticky = *depth > 1 && about.mode() & 0o1000 != 0;
+            about.uid() != 0 || (about.mode() & 0o022 != 0 && !is_sticky)
+        })
+    };
+    real.ancestors().enumerate().find(is_open).map(|(_, path)| path.to_owned())
+}
+
 pub(super) fn run_elevated(_arguments: &[OsString]) -> io::Result<u32> {
     Err(unsupported("start it again with sudo"))
 }
@@ -153,8 +180,17 @@ pub(super) fn run_hidden(program: &Path, arguments: &[OsString]) -> io::Result<O
     Command::new(program).args(arguments).stdin(Stdio::null()).output()
 }
 
+/// The settings know `/var/lib`.
+pub(super) fn state_folder(_folder: &Path) -> Option<PathBuf> {
+    None
+}
+
 pub(super) fn programs_folder() -> PathBuf {
     PathBuf::from("/usr/bin")
+}
+
+pub(super) fn temporary_folders() -> Vec<PathBuf> {
+    kernel::TEMPORARY_FOLDERS.iter().map(PathBuf::from).collect()
 }
 
 pub(super) fn own_folder(environment: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {

@@ -17,13 +17,15 @@ use crate::platform;
 /// What a sealed key file begins with; base64 follows.
 pub const SEALED: &str = "dpapi:";
 
-/// The key out of exactly one of `key`, `key_file`, `key_env`. Never repeats what it read.
+/// The key out of exactly one of `key`, `key_file`, `key_env`, and the file that `key_file` names. Never repeats what it
+/// read.
 pub(super) fn key(
     file: &mut File<'_>,
     warnings: &mut Vec<String>,
     environment: &dyn Fn(&str) -> Option<String>,
-) -> Option<Key> {
+) -> Option<(Key, Option<PathBuf>)> {
     let written = (file.text("key"), file.text("key_file"), file.text("key_env"));
+    let mut named = None;
     let (place, text) = match written {
         (Some(key), None, None) => {
             if platform::is_readable_by_others(file.path()) == Some(true) {
@@ -33,7 +35,9 @@ pub(super) fn key(
             (key, text)
         }
         (None, Some(name), None) => {
-            let path = credential(environment, &name.text).unwrap_or_else(|| file.beside(&name));
+            let beside = file.beside(&name);
+            let path = credential(environment, &name.text).unwrap_or_else(|| beside.clone());
+            named = Some(beside);
             match fs::read_to_string(&path) {
                 Ok(mut text) => {
                     if platform::is_readable_by_others(&path) == Some(true) {
@@ -72,7 +76,7 @@ pub(super) fn key(
             return None;
         }
     };
-    parse(&text).map_err(|why| file.mistake(&place, &why)).ok()
+    parse(&text).map_err(|why| file.mistake(&place, &why)).ok().map(|key| (key, named))
 }
 
 /// A key out of what somebody wrote; blanks around it do not count.

@@ -26,6 +26,7 @@ use rustls::pki_types::pem::PemObject as _;
 use crate::base_url::BaseUrl;
 use crate::choose::key_of;
 use crate::detect::whoami::Question;
+use crate::platform;
 use file::{File, Written};
 pub use locate::locate;
 pub use mistake::{Mistake, Mistakes};
@@ -62,6 +63,8 @@ pub struct Settings {
     pub device: DeviceId,
     /// What we sign with.
     pub key: Key,
+    /// The file that the configuration names for it, if it names one.
+    pub key_path: Option<PathBuf>,
     /// The names that shall point here; from a file 1 to 20.
     pub hosts: Vec<Hostname>,
     /// Where the IPv4 address comes from, in the order of preference; nowhere: the family is left alone.
@@ -152,6 +155,7 @@ impl Settings {
             trust,
             device,
             key,
+            key_path: None,
             hosts,
             ipv4: vec![Source::Web],
             ipv6: Vec::new(),
@@ -224,7 +228,22 @@ pub fn load(path: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result
         };
         Mistakes::of_file(path, &what)
     })?;
-    read(path, &text, environment)
+    let loaded = read(path, &text, environment)?;
+    match refuse_command(&loaded.settings, platform::is_elevated(), || platform::exposed(path)) {
+        None => Ok(loaded),
+        Some(what) => Err(Mistakes::of_file(path, &what)),
+    }
+}
+
+/// Why a program that the file names is not run: whoever may change the file would become root or administrator by it.
+fn refuse_command(settings: &Settings, is_elevated: bool, exposed: impl FnOnce() -> Option<PathBuf>) -> Option<String> {
+    let is_used = settings.ipv4.contains(&Source::Command) || settings.ipv6.contains(&Source::Command);
+    let by = (is_used && is_elevated).then(exposed).flatten()?;
+    Some(format!(
+        "names a command, which is not run as root or administrator while others may change {}; let it and its folders \
+         belong to root or the administrators alone, or run this as somebody else",
+        by.display()
+    ))
 }
 
 /// Reads the text of a configuration file; `path` is what relative paths start from.
@@ -272,13 +291,14 @@ pub fn read(path: &Path, text: &str, environment: &dyn Fn(&str) -> Option<String
     let timeout = span_of(&mut file, "timeout", TIMEOUT);
 
     match (gateways, trust, device, key, hosts) {
-        (Some(gateways), Some(trust), Some(device), Some(key), Some(hosts)) if file.is_sound() => {
+        (Some(gateways), Some(trust), Some(device), Some((key, key_path)), Some(hosts)) if file.is_sound() => {
             let state_file = Some(state_file);
             let settings = Settings {
                 gateways,
                 trust,
                 device,
                 key,
+                key_path,
                 hosts,
                 ipv4,
                 ipv6,
@@ -454,7 +474,7 @@ fn log_file(file: &mut File<'_>, environment: &dyn Fn(&str) -> Option<String>) -
 
 /// Where a file of ours is: as written, or by default beside the configuration, with `ending` in place of its own.
 /// A service manager may name a folder that is ours to write (systemd.exec(5), `StateDirectory=`); a configuration
-/// in `/etc` has its state in `/var/lib`.
+/// in `/etc` has its state in `/var/lib`, one of the machine on Windows in a folder below its own.
 fn place_of(file: &mut File<'_>, key: &str, ending: &str, environment: &dyn Fn(&str) -> Option<String>) -> PathBuf {
     if let Some(written) = file.text(key) {
         return file.beside(&written);
@@ -466,7 +486,10 @@ fn place_of(file: &mut File<'_>, key: &str, ending: &str, environment: &dyn Fn(&
     let folder = match (state, below_etc) {
         (Some(folder), _) => PathBuf::from(folder),
         (None, Some(_)) => PathBuf::from("/var/lib/nicgate-client"),
-        (None, None) => return beside,
+        (None, None) => match path.parent().and_then(platform::state_folder) {
+            Some(folder) => folder,
+            None => return beside,
+        },
     };
     // `/etc/nicgate/client.toml` has `client.state.json`; another one in `/etc` must not share it.
     let inner = below_etc.map(|inner| inner.strip_prefix("nicgate").unwrap_or(inner));

@@ -56,6 +56,37 @@ fn a_backslash_between_double_quotes_is_told_with_its_cure() {
 }
 
 #[test]
+fn a_file_that_others_may_change_runs_no_command_for_an_administrator() {
+    let with = "ipv4 = \"command\"\ncommand = [\"/bin/true\"]\nallow_command = true\n";
+    for (lines, is_elevated, exposed, is_refused) in [
+        (with, true, Some("/home/a"), true),
+        (with, true, None, false),
+        (with, false, Some("/home/a"), false),
+        ("", true, Some("/home/a"), false),
+    ] {
+        let settings = read_text(&format!("{GOOD}{lines}")).unwrap_or_else(|mistakes| panic!("{mistakes}")).settings;
+        let said = refuse_command(&settings, is_elevated, || exposed.map(PathBuf::from));
+        assert_eq!(said.is_some_and(|said| said.contains("/home/a")), is_refused, "{is_elevated} {exposed:?}");
+    }
+}
+
+/// On Windows a service may write its state and not its configuration.
+#[test]
+fn state_and_log_of_the_machine_are_where_its_configuration_is_not() {
+    let folder = platform::system_folder();
+    let key = |name: &str| (name == "NICGATE_KEY").then(|| KEY.to_owned());
+    let loaded = read(&folder.join("client.toml"), GOOD, &key).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    let settings = loaded.settings;
+    let state = match std::env::consts::OS {
+        "windows" => folder.join("state"),
+        "linux" => PathBuf::from("/var/lib/nicgate-client"),
+        _ => folder,
+    };
+    assert_eq!(settings.state_file, Some(state.join("client.state.json")));
+    assert_eq!(settings.log.unwrap().path, state.join("client.log"));
+}
+
+#[test]
 fn a_misspelt_key_is_shown_with_the_nearest_one() {
     let said = complaint(&format!("{GOOD}refesh = \"3d\"\n"));
     assert_eq!(

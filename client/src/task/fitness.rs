@@ -3,7 +3,7 @@
 //! Most complaints about scheduled clients are of this kind: the program was started by hand once, and fails by itself,
 //! because it is started by another account, from another folder, without a desktop.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -29,6 +29,9 @@ pub struct Facts {
     pub state_file: Option<String>,
     /// Whether nobody but its owner can read the configuration.
     pub is_config_private: bool,
+    /// The program or the configuration of a service of the system, if others than root may change it: and what lets
+    /// them. Not looked at on Windows.
+    pub exposed: Option<(PathBuf, PathBuf)>,
 }
 
 /// Where a key comes from.
@@ -65,9 +68,31 @@ pub fn check(plan: &Plan, facts: &Facts) -> Result<(), Unfit> {
             return Err(Unfit::new(format!("{path} is not a full path"), "give it with its folder"));
         }
     }
-    if facts.temporary.iter().any(|folder| is_below(facts.scheduler, exe, folder)) {
-        let what = format!("{exe} is in a temporary folder, which is emptied some day");
-        return Err(Unfit::new(what, format!("move the program first, {}", program_place(facts))));
+    let key = match &facts.key {
+        KeyPlace::File(key) | KeyPlace::SealedForPerson(key) => Some(key.as_str()),
+        KeyPlace::Config | KeyPlace::Environment(_) => None,
+    };
+    let files = || [exe, config].into_iter().chain(key);
+    let is_in = |path: &str, folders: &[String]| folders.iter().any(|folder| is_below(facts.scheduler, path, folder));
+    let move_it = |path: &str| match path == exe {
+        true => format!("move the program first, {}", program_place(facts)),
+        false => format!("put it into {}", file_place(facts)),
+    };
+    if let Some(path) = files().find(|path| is_in(path, &facts.temporary)) {
+        let what = format!("{path} is in a temporary folder, where others write and which is emptied some day");
+        return Err(Unfit::new(what, move_it(path)));
+    }
+    // Whoever can replace what the system itself runs or reads becomes the system.
+    let is_mighty = facts.is_system && (plan.account == Account::System || facts.scheduler == Scheduler::Launchd);
+    if let Some(path) = files().find(|path| is_mighty && is_in(path, &facts.homes)) {
+        let who = if facts.scheduler == Scheduler::TaskScheduler { "SYSTEM" } else { "root" };
+        let what = format!("{path} is among a person's own files; {who} must not run or read what lies there");
+        return Err(Unfit::new(what, move_it(path)));
+    }
+    if let Some((path, by)) = &facts.exposed {
+        let (path, by) = (path.display(), by.display());
+        let what = format!("others than root may change {by}, and with it what the system runs: {path}");
+        return Err(Unfit::new(what, format!("chown root {by}; chmod go-w {by}; or move the file")));
     }
     if let KeyPlace::Environment(name) = &facts.key {
         let what = format!("the key is in the variable {name}, which a scheduled program does not have");
@@ -119,14 +144,7 @@ fn check_windows(plan: &Plan, facts: &Facts, exe: &str, config: &str) -> Result<
                 "put it into %ProgramData%\\nicgate (`nicgate-client init` does), or use --as me",
             )),
         },
-        // Whoever can replace the program becomes the system.
-        Account::System => match in_a_home(&&exe) {
-            true => Err(Unfit::new(
-                format!("{exe} is among a person's own files; a program there must not run as SYSTEM"),
-                format!("move the program first, {}", program_place(facts)),
-            )),
-            false => Ok(()),
-        },
+        Account::System => Ok(()),
     }
 }
 
@@ -193,6 +211,18 @@ fn program_place(facts: &Facts) -> &'static str {
     }
 }
 
+/// Where configurations and keys of the machine are at home.
+fn file_place(facts: &Facts) -> &'static str {
+    match facts.scheduler {
+        Scheduler::TaskScheduler => "%ProgramData%\\nicgate (`nicgate-client init` as administrator does)",
+        Scheduler::Systemd if facts.is_system => "/etc/nicgate (`nicgate-client init` as root does)",
+        Scheduler::Launchd if facts.is_system => {
+            "/Library/Application Support/nicgate (`nicgate-client init` as root does)"
+        }
+        Scheduler::Systemd | Scheduler::Launchd => "~/.config/nicgate (`nicgate-client init` does)",
+    }
+}
+
 fn is_absolute(scheduler: Scheduler, path: &str) -> bool {
     match scheduler {
         Scheduler::TaskScheduler => {
@@ -226,7 +256,8 @@ mod tests {
             Scheduler::Systemd | Scheduler::Launchd => (all(&["/tmp", "/var/tmp"]), all(&["/home", "/root"])),
         };
         let key = KeyPlace::File("/etc/nicgate/k".to_owned());
-        Facts { scheduler, is_system: true, temporary, homes, key, state_file: None, is_config_private: false }
+        let (state_file, is_config_private, exposed) = (None, false, None);
+        Facts { scheduler, is_system: true, temporary, homes, key, state_file, is_config_private, exposed }
     }
 
     fn unfit(plan: &Plan, facts: &Facts) -> String {
@@ -246,7 +277,10 @@ mod tests {
             (EXE, r"c:\USERS/ana\client.toml", Account::Service, "%ProgramData%"),
             (EXE, r"C:\Users\ana\client.toml", me(), "fit"),
             (r"C:\Users\ana\n.exe", CONFIG, Account::Service, r"C:\Program Files\nicgate"),
-            (r"C:\Users\ana\n.exe", CONFIG, Account::System, "must not run as SYSTEM"),
+            (r"C:\Users\ana\n.exe", CONFIG, Account::System, "SYSTEM must not run"),
+            (EXE, r"C:\Users\ana\client.toml", Account::System, "%ProgramData%"),
+            (EXE, r"C:\Windows\Temp\client.toml", Account::System, "temporary"),
+            (EXE, r"C:\Windows\Temp\client.toml", Account::Service, "temporary"),
             (r"C:\Users\ana\n.exe", CONFIG, me(), "fit"),
             (r"C:\Users\ana\AppData\Local\Temp\n.exe", CONFIG, me(), "temporary"),
             (EXE, r"\\nas\share\client.toml", me(), "another machine"),
@@ -299,12 +333,19 @@ mod tests {
         let system = facts(Scheduler::Systemd);
         let (exe, config) = ("/usr/bin/nicgate-client", "/etc/nicgate/client.toml");
         let written = |path: &str| Facts { state_file: Some(path.to_owned()), ..system.clone() };
+        let with_key = |path: &str| Facts { key: KeyPlace::File(path.to_owned()), ..system.clone() };
+        let exposed = Facts { exposed: Some((exe.into(), "/usr/bin".into())), ..system.clone() };
         for (exe, config, account, facts, part) in [
             (exe, config, Account::Service, system.clone(), "fit"),
             ("/home/ana/n", config, Account::Service, system.clone(), "/usr/local/bin"),
             ("/tmp/n", config, Account::Service, system.clone(), "temporary"),
             (exe, "/root/c.toml", Account::Service, system.clone(), "/etc/nicgate"),
-            (exe, "/root/c.toml", Account::System, system.clone(), "fit"),
+            (exe, "/root/c.toml", Account::System, system.clone(), "root must not run or read"),
+            (exe, "/var/tmp/c.toml", Account::System, system.clone(), "temporary"),
+            (exe, config, Account::System, with_key("/home/ana/k"), "put it into /etc/nicgate"),
+            (exe, config, Account::Service, with_key("/tmp/k"), "temporary"),
+            (exe, config, Account::Service, exposed.clone(), "chmod go-w /usr/bin"),
+            (exe, config, Account::System, exposed, "others than root may change /usr/bin"),
             (exe, config, Account::User("ana".to_owned()), system.clone(), "--user"),
             (exe, config, Account::Service, Facts { key: KeyPlace::Config, ..system.clone() }, "key_file"),
             (exe, config, Account::Service, Facts { is_config_private: true, ..system.clone() }, "chmod 644"),
@@ -314,6 +355,25 @@ mod tests {
             ("/home/ana/n", "/etc/n/c", Account::Service, Facts { is_system: false, ..system.clone() }, "--system"),
         ] {
             let said = unfit(&Plan::new(exe.into(), config.into(), account), &facts);
+            assert!(said.contains(part), "{exe}, {config}: {said}");
+        }
+    }
+
+    #[test]
+    fn what_root_runs_and_reads_is_nobodys_own_under_launchd() {
+        let homes = vec!["/Users".to_owned()];
+        let system = Facts { homes, ..facts(Scheduler::Launchd) };
+        let (exe, config) = ("/usr/local/bin/nicgate-client", "/Library/Application Support/nicgate/client.toml");
+        let own = Facts { is_system: false, ..system.clone() };
+        let with_key = Facts { key: KeyPlace::File("/Users/ana/k".to_owned()), ..system.clone() };
+        for (exe, config, facts, part) in [
+            (exe, config, &system, "fit"),
+            ("/Users/ana/n", config, &system, "/usr/local/bin"),
+            (exe, "/Users/ana/c.toml", &system, "Application Support"),
+            (exe, config, &with_key, "/Users/ana/k is among"),
+            ("/Users/ana/n", "/Users/ana/c.toml", &own, "fit"),
+        ] {
+            let said = unfit(&Plan::new(exe.into(), config.into(), Account::System), facts);
             assert!(said.contains(part), "{exe}, {config}: {said}");
         }
     }

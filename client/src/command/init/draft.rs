@@ -9,7 +9,7 @@ use nicgate_protocol::{DeviceId, Hostname};
 use crate::base_url::BaseUrl;
 
 /// What the certificate authority's file is called.
-pub(super) const CA_NAME: &str = "ca.crt";
+pub(in crate::command) const CA_NAME: &str = "ca.crt";
 
 /// Everything that goes into the file, but for where the key is.
 pub(super) struct Draft {

@@ -60,17 +60,18 @@ impl Place {
     }
 
     /// Makes the folder, and lets those at it who need it. LOCAL SERVICE, in whose name Task Scheduler runs us, has to
-    /// write state and log there; under systemd those are elsewhere.
+    /// write state and log, and must not write the configuration: the machine's folder has another one in it for those.
+    /// Under systemd they are elsewhere.
     pub(super) fn make_folder(&self) -> Result<(), Failure> {
-        let is_new = !self.folder.is_dir();
-        fs::create_dir_all(&self.folder).map_err(|fault| Failure::file(&self.folder, "made", &fault))?;
-        if is_new || self.is_our_folder {
-            let readers = if self.is_for_machine { Readers::ServiceWriter } else { Readers::Owner };
-            platform::claim_folder(&self.folder, readers, is_new).map_err(|fault| {
-                Failure::new(1, format!("{} cannot be protected: {fault}", self.folder.display()), RIGHTS)
-            })?;
-        }
-        Ok(())
+        let state = platform::state_folder(&self.folder).filter(|_| self.is_for_machine);
+        let readers = match (self.is_for_machine, &state) {
+            (false, _) => Readers::Owner,
+            (true, None) => Readers::ServiceWriter,
+            (true, Some(_)) => Readers::Service,
+        };
+        make(&self.folder, readers, self.is_our_folder)?;
+        // By now nobody else can put anything in its place.
+        state.map_or(Ok(()), |state| make(&state, Readers::ServiceWriter, true))
     }
 
     fn readers(&self) -> Readers {
@@ -103,6 +104,17 @@ impl Place {
             None => format!("{}\n", key.text()),
         }))
     }
+}
+
+/// Makes a folder for `readers`. One that was there before is left as it is unless it is ours.
+fn make(folder: &Path, readers: Readers, is_ours: bool) -> Result<(), Failure> {
+    let is_new = !folder.is_dir();
+    fs::create_dir_all(folder).map_err(|fault| Failure::file(folder, "made", &fault))?;
+    if !is_new && !is_ours {
+        return Ok(());
+    }
+    platform::claim_folder(folder, readers, is_new)
+        .map_err(|fault| Failure::new(1, format!("{} cannot be protected: {fault}", folder.display()), RIGHTS))
 }
 
 /// A file that is about to be there. It is made beside its place at once, so that whatever forbids it shows before

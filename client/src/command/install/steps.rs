@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Failure, Surroundings};
 use crate::entropy;
+use crate::platform;
 use crate::task::place::Said;
 use crate::task::{Call, ENCLOSED, Step, one_line, windows_xml};
 
@@ -49,7 +50,7 @@ pub(super) fn run(call: &Call, around: &Surroundings<'_>) -> io::Result<Said> {
         .words
         .iter()
         .map(|word| match &enclosed {
-            Some(file) if word == ENCLOSED => file.0.clone().into(),
+            Some(file) if word == ENCLOSED => file.path.clone().into(),
             Some(_) | None => word.into(),
         })
         .collect();
@@ -61,24 +62,28 @@ pub(super) fn run(call: &Call, around: &Surroundings<'_>) -> io::Result<Said> {
     })
 }
 
-/// A file that is there as long as this is.
-struct Enclosed(PathBuf);
+/// A file that is there as long as this is. It lies where others write, too, and what reads it may have more rights
+/// than they.
+struct Enclosed {
+    path: PathBuf,
+    held: Option<fs::File>,
+}
 
 impl Enclosed {
     fn write(text: &str) -> io::Result<Self> {
         let dice = entropy::throw().ok_or_else(|| io::Error::other("the system gives no random bytes"))?;
         let path = std::env::temp_dir().join(format!("nicgate-{}.xml", entropy::nonce(dice)));
-        let mut file = fs::File::create_new(&path)?;
-        let enclosed = Self(path);
-        io::Write::write_all(&mut file, &windows_xml::utf16(text))?;
+        let mut enclosed = Self { path, held: None };
+        enclosed.held = Some(platform::write_held(&enclosed.path, &windows_xml::utf16(text))?);
         Ok(enclosed)
     }
 }
 
 impl Drop for Enclosed {
     fn drop(&mut self) {
+        drop(self.held.take());
         // What stays holds no secret, and the system empties the folder.
-        let _ = fs::remove_file(&self.0);
+        let _ = fs::remove_file(&self.path);
     }
 }
 
@@ -93,13 +98,18 @@ fn write(path: &Path, text: &[u8]) -> io::Result<()> {
     fs::rename(&fresh, path)
 }
 
-/// Takes a file, a link or a folder away.
+/// Takes a file or a link away, never a folder.
 pub(super) fn remove(path: &Path) -> Result<(), Failure> {
-    let ended = match path.symlink_metadata() {
-        Ok(about) if about.is_dir() => fs::remove_dir_all(path),
-        Ok(_) => fs::remove_file(path),
-        Err(fault) => Err(fault),
-    };
+    gone(path, fs::remove_file(path))
+}
+
+/// Takes a folder away with all that is in it; a link goes alone. Only for folders that are ours by a fixed name.
+pub(super) fn remove_folder(path: &Path) -> Result<(), Failure> {
+    let is_folder = path.symlink_metadata().is_ok_and(|about| about.is_dir());
+    gone(path, if is_folder { fs::remove_dir_all(path) } else { fs::remove_file(path) })
+}
+
+fn gone(path: &Path, ended: io::Result<()>) -> Result<(), Failure> {
     match ended {
         Err(fault) if fault.kind() != io::ErrorKind::NotFound => Err(Failure::File(path.to_owned(), fault)),
         Ok(()) | Err(_) => Ok(()),

@@ -10,12 +10,13 @@ struct Paper {
     answers: BTreeMap<&'static str, (i32, &'static str)>,
     is_elevated: bool,
     asked: RefCell<Option<Vec<OsString>>>,
+    exposed: Option<PathBuf>,
 }
 
 impl Paper {
     fn new(is_elevated: bool, answers: &[(&'static str, (i32, &'static str))]) -> Self {
         let answers = answers.iter().copied().collect();
-        Self { calls: RefCell::default(), answers, is_elevated, asked: RefCell::default() }
+        Self { calls: RefCell::default(), answers, is_elevated, asked: RefCell::default(), exposed: None }
     }
 }
 
@@ -49,6 +50,14 @@ impl Machine for Paper {
     fn keep_events(&self, is_wanted: bool) -> io::Result<()> {
         self.calls.borrow_mut().push(format!("events {is_wanted}"));
         Ok(())
+    }
+
+    fn exposed(&self, _path: &Path) -> Option<PathBuf> {
+        self.exposed.clone()
+    }
+
+    fn temporary_folders(&self) -> Vec<PathBuf> {
+        Vec::new()
     }
 
     fn restrict(&self, path: &Path, readers: Readers) -> io::Result<()> {
@@ -176,6 +185,44 @@ fn an_image_is_installed_into_from_outside() {
     assert!(!folder.config().exists() && !folder.0.join("etc/nicgate/laptop.key").exists());
 }
 
+#[cfg(unix)]
+#[test]
+fn nothing_in_an_image_leads_out_of_it() {
+    for (name, key_file, link) in [
+        ("up", "../../../outside.key", None),
+        ("link", "laptop.key", Some(("etc/nicgate/laptop.key", "/etc/hostname"))),
+        ("folder", "laptop.key", Some(("etc/systemd", "/tmp"))),
+        ("nowhere", "laptop.key", Some(("etc/systemd", "/there/is/no/such/folder"))),
+    ] {
+        let Some(folder) = Folder::new(&format!("image-{name}"), Scheduler::Systemd) else { return };
+        let text = fs::read_to_string(folder.config()).unwrap();
+        fs::write(folder.config(), text.replace("laptop.key", key_file)).unwrap();
+        if let Some((from, to)) = link {
+            let _ = fs::remove_file(folder.0.join(from));
+            std::os::unix::fs::symlink(to, folder.0.join(from)).unwrap();
+        }
+        let paper = Paper::new(true, &[]);
+        let root = Some(folder.0.clone());
+        let image = InstallOrder { root: root.clone(), ..order("/etc/nicgate/client.toml".into()) };
+        let refused = failure(LINUX.around(&paper, |around| install(&image, around)).0);
+        assert!(refused.exit_code() == 2 && refused.to_string().contains("leads out of"), "{name}: {refused}");
+        let purge = UninstallOrder { config: Some(image.config), is_purge: true, ..removal(root) };
+        let refused = failure(LINUX.around(&paper, |around| uninstall(&purge, around)).0);
+        assert!(refused.to_string().contains("leads out of"), "{name}: {refused}");
+        assert!(paper.calls.take().is_empty() && folder.config().exists());
+    }
+}
+
+#[test]
+fn a_service_of_the_system_runs_nothing_that_others_may_change() {
+    let Some(folder) = Folder::new("exposed", Scheduler::Systemd) else { return };
+    let paper = Paper { exposed: Some("/opt".into()), ..Paper::new(true, &[]) };
+    let order = InstallOrder { scope: Scope::System, is_dry: true, ..order(folder.config()) };
+    let refused = failure(LINUX.around(&paper, |around| install(&order, around)).0);
+    assert!(refused.exit_code() == 2 && refused.to_string().contains("others than root may change /opt"), "{refused}");
+    assert!(paper.calls.take().is_empty());
+}
+
 #[test]
 fn a_purge_of_an_image_leaves_our_own_files_alone() {
     let Some(folder) = Folder::new("purge", Scheduler::Systemd) else { return };
@@ -188,8 +235,50 @@ fn a_purge_of_an_image_leaves_our_own_files_alone() {
     fs::write(&theirs, "x").unwrap();
     let config = Some("/etc/nicgate/client.toml".into());
     let purge = UninstallOrder { config, is_purge: true, ..removal(Some(folder.0.clone())) };
-    LINUX.around(&Paper::new(true, &[]), |around| uninstall(&purge, around)).0.unwrap();
+    LINUX.around(&Paper::new(false, &[]), |around| uninstall(&purge, around)).0.unwrap();
     assert!(ours.exists() && !theirs.exists() && !folder.config().exists());
+}
+
+#[test]
+fn no_configuration_chooses_what_an_administrator_deletes() {
+    for (name, key_file, is_there) in [
+        ("elsewhere", "../../precious/file", true),
+        ("above", "../nicgate/laptop.key", true),
+        ("beside", "laptop.key", false),
+    ] {
+        let Some(folder) = Folder::new(&format!("purge-{name}"), Scheduler::Systemd) else { return };
+        let key = folder.config().parent().unwrap().join(key_file);
+        fs::create_dir_all(folder.0.join("precious")).unwrap();
+        fs::write(&key, "k".repeat(43)).unwrap();
+        let text = fs::read_to_string(folder.config()).unwrap();
+        fs::write(folder.config(), text.replace("laptop.key", key_file)).unwrap();
+        let asked = Asked { environment: &[("HOME", folder.0.to_str().unwrap())], ..LINUX };
+        let config = Some(folder.config());
+        let purge = UninstallOrder { config, is_purge: true, scope: Scope::User, ..removal(None) };
+        let (ended, said) = asked.around(&Paper::new(true, &[]), |around| uninstall(&purge, around));
+        ended.unwrap();
+        assert_eq!(key.exists(), is_there, "{name}");
+        assert_eq!(said.iter().any(|line| line.starts_with("left, ")), is_there, "{said:?}");
+        assert!(!folder.config().exists());
+    }
+}
+
+#[test]
+fn a_folder_that_a_configuration_names_stays_whoever_asks() {
+    for (key_file, is_elevated) in [(".", false), ("sub", false), ("sub", true), (".", true)] {
+        let Some(folder) = Folder::new("purge-folder", Scheduler::Systemd) else { return };
+        let sub = folder.config().parent().unwrap().join("sub");
+        fs::create_dir(&sub).unwrap();
+        fs::write(sub.join("precious"), "x").unwrap();
+        let text = fs::read_to_string(folder.config()).unwrap();
+        fs::write(folder.config(), text.replace("laptop.key", key_file)).unwrap();
+        let asked = Asked { environment: &[("HOME", folder.0.to_str().unwrap())], ..LINUX };
+        let config = Some(folder.config());
+        let purge = UninstallOrder { config, is_purge: true, scope: Scope::User, ..removal(None) };
+        let (ended, said) = asked.around(&Paper::new(is_elevated, &[]), |around| uninstall(&purge, around));
+        ended.unwrap();
+        assert!(sub.join("precious").exists(), "{key_file}: {said:?}");
+    }
 }
 
 #[test]
@@ -292,6 +381,47 @@ fn task_scheduler_is_told_what_an_administrator_installs() {
     let service = InstallOrder { who: Some(Who::Service), ..me() };
     let refused = failure(asked.around(&paper, |around| install(&service, around)).0);
     assert!(refused.to_string().contains("LOCAL SERVICE may not read"), "{refused}");
+}
+
+#[test]
+fn whoever_made_the_machines_folder_loses_it_with_every_file_that_we_know() {
+    let here = if std::path::MAIN_SEPARATOR == '\\' { Scheduler::TaskScheduler } else { Scheduler::Systemd };
+    let Some(folder) = Folder::new("claims", here) else { return };
+    let nicgate = folder.config().parent().unwrap().to_owned();
+    let state = nicgate.join("state");
+    let mut settings = settings::load(&folder.config(), &|_| None).unwrap_or_else(|why| panic!("{why}")).settings;
+    settings.state_file = Some(state.join("client.state.json"));
+    settings.log = None;
+    for (account, reads, writes) in
+        [(Account::Service, "Service", "ServiceWriter"), (Account::System, "Administrators", "Administrators")]
+    {
+        let plan = Plan::new("n".into(), folder.config(), account);
+        let paper = Paper::new(true, &[]);
+        let claims = claims(&plan, &settings, &state).unwrap();
+        LINUX.around(&paper, |around| prepare(&claims, true, around)).0.unwrap();
+        LINUX.around(&paper, |around| prepare(&claims, false, around)).0.unwrap();
+        let restricted = |path: &Path, readers| format!("restrict {} {readers}", path.display());
+        let mut expected = vec![
+            restricted(&nicgate, reads),
+            restricted(&folder.config(), reads),
+            restricted(&nicgate.join("laptop.key"), reads),
+            restricted(&state, writes),
+        ];
+        // From the second time on there is state.
+        expected.extend(settings.state_file.iter().filter(|path| path.exists()).map(|path| restricted(path, writes)));
+        expected.push("events true".to_owned());
+        assert_eq!(paper.calls.take(), expected);
+        fs::write(state.join("client.state.json"), "{}").unwrap();
+    }
+    let me = Plan::new("n".into(), folder.config(), Account::User("me".to_owned()));
+    assert!(claims(&me, &settings, &state).unwrap().is_empty());
+
+    let service = Plan { account: Account::Service, ..me };
+    settings.key_path = Some(nicgate.join("../elsewhere/laptop.key"));
+    let elsewhere = |claim: &Claim| claim.path.ends_with("elsewhere/laptop.key");
+    assert!(!claims(&service, &settings, &state).unwrap().iter().any(elsewhere), "what is elsewhere is not ours");
+    settings.state_file = Some(nicgate.join("client.state.json"));
+    assert!(claims(&service, &settings, &state).is_err_and(|unfit| unfit.cure.contains("leave state_file")));
 }
 
 #[test]

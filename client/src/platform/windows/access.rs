@@ -2,16 +2,22 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::windows::fs::OpenOptionsExt as _;
+use std::os::windows::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::windows::io::AsRawHandle as _;
 use std::path::Path;
 use std::ptr::{null, null_mut};
 
+use windows_sys::Win32::Foundation::GENERIC_WRITE;
 use windows_sys::Win32::Security::Authorization::{
-    ConvertStringSecurityDescriptorToSecurityDescriptorW, SDDL_REVISION_1, SE_FILE_OBJECT, SetNamedSecurityInfoW,
+    ConvertStringSecurityDescriptorToSecurityDescriptorW, SDDL_REVISION_1, SE_FILE_OBJECT, SetSecurityInfo,
 };
 use windows_sys::Win32::Security::{
     DACL_SECURITY_INFORMATION, GetSecurityDescriptorDacl, GetSecurityDescriptorOwner, OWNER_SECURITY_INFORMATION,
     PROTECTED_DACL_SECURITY_INFORMATION,
+};
+use windows_sys::Win32::Storage::FileSystem::{
+    FILE_ATTRIBUTE_REPARSE_POINT, FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT, FILE_READ_ATTRIBUTES,
+    FILE_SHARE_READ, READ_CONTROL, WRITE_DAC, WRITE_OWNER,
 };
 
 use super::{Lent, checked, wide};
@@ -36,15 +42,27 @@ fn list(readers: Readers, is_folder: bool) -> String {
     list
 }
 
-#[expect(unsafe_code, reason = "the system's access lists")]
+/// What has to be asked for to set a list, and an owner with it.
+fn rights(readers: Readers) -> u32 {
+    let owner = if readers == Readers::Owner { 0 } else { WRITE_OWNER };
+    FILE_READ_ATTRIBUTES | READ_CONTROL | WRITE_DAC | owner
+}
+
+/// In a place where everybody can make files, somebody may have laid a link to what we are not meant to change. What is
+/// opened here is the thing itself, and that very thing gets the list.
 pub(in crate::platform) fn restrict(path: &Path, readers: Readers) -> io::Result<()> {
-    let about = std::fs::symlink_metadata(path)?;
-    // In a place where everybody can make files, somebody may have laid a link to what we are not meant to change.
-    if about.is_symlink() {
+    let flags = FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT;
+    let file = OpenOptions::new().access_mode(rights(readers)).custom_flags(flags).open(path)?;
+    protect(&file, readers)
+}
+
+#[expect(unsafe_code, reason = "the system's access lists")]
+fn protect(file: &File, readers: Readers) -> io::Result<()> {
+    let about = file.metadata()?;
+    if about.file_attributes() & FILE_ATTRIBUTE_REPARSE_POINT != 0 {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is a link, not the thing itself"));
     }
-    let is_folder = about.is_dir();
-    let (path, text) = (wide(path)?, wide(list(readers, is_folder))?);
+    let text = wide(list(readers, about.is_dir()))?;
     let mut descriptor = null_mut();
     // SAFETY: `text` ends with a zero; `descriptor` is a place for one pointer.
     let is_read = unsafe {
@@ -77,15 +95,21 @@ pub(in crate::platform) fn restrict(path: &Path, readers: Readers) -> io::Result
     if !owner.is_null() {
         parts |= OWNER_SECURITY_INFORMATION;
     }
-    // SAFETY: `path` ends with a zero; owner and rules are parts of the descriptor.
-    checked(unsafe { SetNamedSecurityInfoW(path.as_ptr(), SE_FILE_OBJECT, parts, owner, null_mut(), rules, null()) })
+    // SAFETY: the handle is open; owner and rules are parts of the descriptor.
+    checked(unsafe { SetSecurityInfo(file.as_raw_handle(), SE_FILE_OBJECT, parts, owner, null_mut(), rules, null()) })
 }
 
 /// Nobody else opens the file while it is open here, so that nobody can have got at it before the list was written.
 pub(in crate::platform) fn create_private(path: &Path, readers: Readers) -> io::Result<File> {
-    let file = OpenOptions::new().write(true).create_new(true).share_mode(0).open(path)?;
-    restrict(path, readers)?;
+    let access = GENERIC_WRITE | rights(readers);
+    let file = OpenOptions::new().write(true).access_mode(access).create_new(true).share_mode(0).open(path)?;
+    protect(&file, readers)?;
     Ok(file)
+}
+
+/// Whoever opens the file meanwhile can read it, and neither change nor remove it.
+pub(in crate::platform) fn hold(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).share_mode(FILE_SHARE_READ).open(path)
 }
 
 pub(in crate::platform) fn share(path: &Path, readers: Readers) -> io::Result<()> {

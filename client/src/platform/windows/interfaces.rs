@@ -116,17 +116,30 @@ fn default_routes() -> io::Result<Vec<Route>> {
     checked(unsafe { GetIpForwardTable2(AF_UNSPEC, &mut table) })?;
     // SAFETY: on success there is a table with that many rows behind the first; it is freed once, after the last look.
     let routes = unsafe {
-        let rows = std::slice::from_raw_parts((&raw const (*table).Table).cast(), (*table).NumEntries as usize);
-        let routes = rows.iter().filter_map(default_route).collect();
+        let first = (&raw const (*table).Table).cast::<MIB_IPFORWARD_ROW2>();
+        let rows = (0..(*table).NumEntries as usize).map(|number| first.add(number));
+        let routes = rows.filter_map(|row| default_route(row)).collect();
         FreeMibTable(table.cast());
         routes
     };
     Ok(routes)
 }
 
-fn default_route(row: &MIB_IPFORWARD_ROW2) -> Option<Route> {
-    let is_default = row.DestinationPrefix.PrefixLength == 0 && !row.Loopback;
-    Some(Route { index: row.InterfaceIndex, router: ip(&row.NextHop)?, metric: row.Metric }).filter(|_| is_default)
+/// Field by field: Windows' truth values may be other numbers than Rust's `bool` can be, so there must not even be a
+/// reference to a whole row.
+///
+/// # Safety
+/// `row` points to a row of a table of `GetIpForwardTable2` that is still there.
+#[expect(unsafe_code, reason = "the system's routing table")]
+unsafe fn default_route(row: *const MIB_IPFORWARD_ROW2) -> Option<Route> {
+    // SAFETY: every field is within the row, which is aligned as the system aligns it; any bits are a number.
+    unsafe {
+        let is_loopback = (&raw const (*row).Loopback).cast::<u8>().read() != 0;
+        let is_default = (&raw const (*row).DestinationPrefix.PrefixLength).read() == 0 && !is_loopback;
+        let (index, metric) = ((&raw const (*row).InterfaceIndex).read(), (&raw const (*row).Metric).read());
+        let router = ip(&(&raw const (*row).NextHop).read())?;
+        is_default.then_some(Route { index, router, metric })
+    }
 }
 
 /// The address in a socket address of either family.

@@ -23,7 +23,7 @@ pub(super) mod events;
 mod interfaces;
 mod seal;
 
-pub(super) use access::{claim_folder, create_private, restrict, share};
+pub(super) use access::{claim_folder, create_private, hold, restrict, share};
 pub(super) use changes::Changes;
 pub(super) use console::Hush;
 pub(super) use elevation::{is_elevated, run_elevated};
@@ -35,12 +35,23 @@ pub(super) fn is_readable_by_others(_path: &Path) -> Option<bool> {
     None
 }
 
+pub(super) fn exposed(path: &Path) -> Option<PathBuf> {
+    let is_in_ours = path.parent().is_some_and(|folder| state_folder(folder).is_some());
+    (!is_in_ours).then(|| path.to_owned())
+}
+
 pub(super) fn run_hidden(program: &Path, arguments: &[OsString]) -> io::Result<Output> {
     Command::new(program).args(arguments).stdin(Stdio::null()).creation_flags(CREATE_NO_WINDOW).output()
 }
 
 pub(super) fn system_folder() -> PathBuf {
     Path::new(&known_folder(&FOLDERID_ProgramData, r"C:\ProgramData")).join("nicgate")
+}
+
+pub(super) fn state_folder(folder: &Path) -> Option<PathBuf> {
+    // `C:\programdata` is the same folder.
+    let is_ours = folder.as_os_str().eq_ignore_ascii_case(system_folder());
+    is_ours.then(|| system_folder().join("state"))
 }
 
 pub(super) fn programs_folder() -> PathBuf {
@@ -61,6 +72,10 @@ fn known_folder(id: &GUID, otherwise: &str) -> OsString {
         folder
     };
     if folder.is_empty() { otherwise.into() } else { folder.into() }
+}
+
+pub(super) fn temporary_folders() -> Vec<PathBuf> {
+    programs_folder().parent().map(|windows| windows.join("Temp")).into_iter().collect()
 }
 
 pub(super) fn own_folder(environment: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
