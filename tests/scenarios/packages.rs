@@ -180,6 +180,7 @@ impl Disk<'_> {
 #[test]
 fn an_installation_an_upgrade_and_a_removal_leave_what_they_should() {
     let Some(wine) = packers() else { return };
+    let _alone = wine.scheduler();
     let disk = Disk(&wine);
     let folder = Folder::new("packages-installed");
     let (_, installer) = pack(&wine, folder.path(), VERSION);

@@ -293,6 +293,7 @@ fn detect_lists_interfaces_with_its_reasons() {
 #[test]
 fn tasks_are_made_and_taken_away_again() {
     let Some(scene) = Scene::new("windows-tasks") else { return };
+    let _alone = scene.wine.scheduler();
     let _ = scene.ask("uninstall");
     for round in ["first", "second"] {
         let (code, said) = scene.ask("install --as me");

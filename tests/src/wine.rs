@@ -4,6 +4,7 @@
 //! Wine shows that a program runs and what it asks of Windows. It does not show that Windows does it: access lists,
 //! the event log and scheduled tasks are written there and never looked at again.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -42,6 +43,17 @@ impl Wine {
         let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("wine"));
         command.arg(program);
         command
+    }
+
+    /// Whoever makes or removes scheduled tasks does so alone: Wine has one scheduler for all stories.
+    ///
+    /// # Panics
+    /// When the lock cannot be made.
+    #[must_use]
+    pub fn scheduler(&self) -> File {
+        let lock = File::create(program::target_folder().join("wine-tasks.lock")).expect("the target folder is ours");
+        lock.lock().expect("files can be locked");
+        lock
     }
 
     /// What a file is called under Wine: our root is its drive Z.
