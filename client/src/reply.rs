@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use nicgate_protocol::address::unmapped;
-use nicgate_protocol::{AddressSet, Hostname, ReturnCode};
+use nicgate_protocol::{AddressSet, Hostname, ReturnCode, Timestamp};
 use serde::Deserialize;
 
 use crate::http::Answer;
@@ -213,6 +213,22 @@ fn verdict(status: u16, code: &ReturnCode) -> Result<Verdict, NotOurs> {
         (ReturnCode::BadAgent, 400..=499) => Verdict::Refused,
         (code, _) => return Err(NotOurs::Contradiction(status, code.word())),
     })
+}
+
+/// A date as HTTP writes it (RFC 9110 5.6.7, IMF-fixdate): `Sun, 06 Nov 1994 08:49:37 GMT`.
+#[must_use]
+pub fn date(text: &str) -> Option<Timestamp> {
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let words: Vec<&str> = text.split(' ').collect();
+    let [_, day, month, year, time, "GMT"] = words.as_slice() else { return None };
+    let month = MONTHS.iter().position(|name| name == month)? + 1;
+    let time: Vec<&str> = time.split(':').collect();
+    // Everything but the month has its length; what is no digit is refused by whoever reads the whole.
+    let is_whole = |part: &&str| part.len() == 2;
+    if time.len() != 3 || year.len() != 4 || !is_whole(day) || !time.iter().all(is_whole) {
+        return None;
+    }
+    Timestamp::from_basic(&format!("{year}{month:02}{day}T{}Z", time.concat()))
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::choose::{Found, Judged, Rule, caveat, choose, chosen};
 use crate::detect::{self, Reach, Surroundings, Survey, Unlearned, probe};
 use crate::entropy;
 use crate::gateway::Gateway;
-use crate::http::{Caller, Line};
+use crate::http::{Answer, Caller, Line};
 use crate::lease::{Heartbeat, Resident};
 use crate::outside::Outside;
 use crate::platform::Interface;
@@ -32,6 +32,9 @@ pub const LONGEST: Duration = Duration::from_secs(180);
 
 /// How long all gateways together may take to connect, and again to answer.
 const SHARED_PATIENCE: Duration = Duration::from_secs(40);
+
+/// How far off a clock may be for a signature to be accepted.
+const SIGNED_WITHIN: Duration = Duration::from_secs(300);
 
 /// When to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -289,7 +292,10 @@ async fn ask(
     hosts.iter().for_each(|hostname| state.note_sending(&name, hostname, telling.addresses));
     note(state.save(), notes);
     Ok(match gateway.exchange(&question, line).await {
-        Ok(answer) => reply::read(&answer, hosts).map_err(NoAnswer::NotOurs),
+        Ok(answer) => {
+            notes.extend(clock_off(&answer, telling.outside.now()));
+            reply::read(&answer, hosts).map_err(NoAnswer::NotOurs)
+        }
         Err(fault) => Err(NoAnswer::Http(fault)),
     })
 }
@@ -310,6 +316,18 @@ pub(super) struct Looked {
     pub(super) name: String,
     way: Option<Way>,
     has_changed: bool,
+}
+
+/// Why a signature was not accepted, if it is the clock: a machine that just started may not know the time yet.
+fn clock_off(answer: &Answer, now: Timestamp) -> Option<String> {
+    let theirs = answer.date.as_deref().filter(|_| answer.status == 401).and_then(reply::date)?;
+    let (off, direction) = if now < theirs { (theirs.since(now), "behind") } else { (now.since(theirs), "ahead of") };
+    let off = (off > SIGNED_WITHIN).then_some(Span(off))?;
+    Some(format!(
+        "this machine's clock is {off} {direction} the gateway's, which refuses what is signed more than {} off: set \
+         it right",
+        Span(SIGNED_WITHIN)
+    ))
 }
 
 /// An uplink, ready to be used.

@@ -300,6 +300,17 @@ fn when_the_first_gateway_is_silent_the_next_is_told_and_the_first_is_tried_agai
 }
 
 #[test]
+fn a_clock_that_is_off_is_named_when_the_signature_is_refused() {
+    let refused = Act::Raw(
+        "HTTP/1.1 401 Unauthorized\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nContent-Type: application/json\r\n\
+         Content-Length: 32\r\n\r\n{\"results\":[{\"code\":\"badauth\"}]}",
+    );
+    let server = Server::start("clock", "192.0.2.1", &[refused]);
+    let ended = server.run("update");
+    assert!(ended.code == 5 && ended.err.contains("days ahead of the gateway's"), "{ended:?}");
+}
+
+#[test]
 fn a_gateway_that_takes_no_update_now_is_passed_over() {
     let busy = Server::start("passed-over", "192.0.2.1", &[Act::Json(429, r#"{"results":[{"code":"911"}]}"#)]);
     let other = Server::start("takes-over", "192.0.2.1", &[GOOD]);

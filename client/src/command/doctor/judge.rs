@@ -16,7 +16,7 @@ use crate::detect::Unlearned;
 use crate::http::{Answer, HttpFault};
 use crate::lease::Resident;
 use crate::platform::{Interface, Kind};
-use crate::reply::{Heard, NotOurs, Verdict};
+use crate::reply::{self, Heard, NotOurs, Verdict};
 use crate::schedule::Span;
 use crate::settings::Settings;
 use crate::task::{self, Job, Unfit};
@@ -323,7 +323,7 @@ pub(super) fn seen(url: &BaseUrl, answer: &Answer) -> Finding {
 
 /// Our clock against the gateway's; nothing where it does not tell.
 pub(super) fn clock(url: &BaseUrl, now: Timestamp, date: Option<&str>) -> Option<Finding> {
-    let theirs = date.and_then(read_date)?;
+    let theirs = date.and_then(reply::date)?;
     let (difference, direction) =
         if now < theirs { (theirs.since(now), "behind") } else { (now.since(theirs), "ahead of") };
     let about = about(url, "clock");
@@ -337,21 +337,6 @@ pub(super) fn clock(url: &BaseUrl, now: Timestamp, date: Option<&str>) -> Option
         let says = format!("{says}: it refuses what is signed more than {} off", Span(REFUSE));
         Finding::wrong(about, says, cure)
     })
-}
-
-/// A date as HTTP writes it (RFC 9110 5.6.7, IMF-fixdate): `Sun, 06 Nov 1994 08:49:37 GMT`.
-fn read_date(text: &str) -> Option<Timestamp> {
-    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    let words: Vec<&str> = text.split(' ').collect();
-    let [_, day, month, year, time, "GMT"] = words.as_slice() else { return None };
-    let month = MONTHS.iter().position(|name| name == month)? + 1;
-    let time: Vec<&str> = time.split(':').collect();
-    // Everything but the month has its length; what is no digit is refused by whoever reads the whole.
-    let is_whole = |part: &&str| part.len() == 2;
-    if time.len() != 3 || year.len() != 4 || !is_whole(day) || !time.iter().all(is_whole) {
-        return None;
-    }
-    Timestamp::from_basic(&format!("{year}{month:02}{day}T{}Z", time.concat()))
 }
 
 /// What the gateway said to a signed update of a name that cannot exist.

@@ -53,7 +53,7 @@ fn only_dates_as_http_writes_them_are_read() {
         ("Sun, 06 nov 1994 08:49:37 GMT", None),
         ("", None),
     ] {
-        assert_eq!(read_date(text).map(Timestamp::basic).as_deref(), expected, "{text}");
+        assert_eq!(reply::date(text).map(Timestamp::basic).as_deref(), expected, "{text}");
     }
 }
 
