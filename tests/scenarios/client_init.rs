@@ -358,6 +358,13 @@ fn on_windows_the_key_is_sealed_and_opens_again() {
         let sealed = fs::read_to_string(folder.join(format!("{device}.key"))).unwrap();
         assert!(sealed.starts_with("dpapi:") && !sealed.contains(&stage.key(device)), "{sealed}");
         expect(&client(&["doctor"]), 0, &[&format!("device {device} signs as the gateway expects")]);
+        expect(&client(&["update"]), 0, &["nothing to do: the gateway acknowledged"]);
+
+        // Whole letters of base64, and half of what was sealed.
+        fs::write(folder.join(format!("{device}.key")), &sealed[..6 + (sealed.len() - 6) / 8 * 4]).unwrap();
+        expect(&client(&["update"]), 2, &["cannot be opened by this account on this machine", "anew with `init`"]);
+        fs::write(folder.join(format!("{device}.key")), &sealed[..9]).unwrap();
+        expect(&client(&["update"]), 2, &["is sealed, but not whole", "anew with `init`"]);
     }
 }
 
