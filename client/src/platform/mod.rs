@@ -17,6 +17,7 @@ use crate::choose::Marks;
 
 #[cfg(any(windows, test))]
 mod adapter;
+mod child;
 #[cfg(any(windows, test))]
 mod command_line;
 pub mod events;
@@ -265,7 +266,8 @@ pub fn run_elevated(arguments: &[OsString]) -> io::Result<u32> {
     system::run_elevated(arguments)
 }
 
-/// Runs a program to its end without a window, and without anything to read from.
+/// Runs a program to its end without a window, and without anything to read from. What it leaves running in the
+/// background is not waited for.
 ///
 /// # Errors
 /// When it cannot be started.

@@ -177,7 +177,7 @@ pub(super) fn run_elevated(_arguments: &[OsString]) -> io::Result<u32> {
 }
 
 pub(super) fn run_hidden(program: &Path, arguments: &[OsString]) -> io::Result<Output> {
-    Command::new(program).args(arguments).stdin(Stdio::null()).output()
+    super::child::run(Command::new(program).args(arguments))
 }
 
 /// The settings know `/var/lib`.

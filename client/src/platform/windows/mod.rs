@@ -6,7 +6,7 @@ use std::io;
 use std::os::windows::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::windows::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use windows_sys::Win32::Foundation::{LocalFree, WIN32_ERROR};
 use windows_sys::Win32::System::Com::CoTaskMemFree;
@@ -41,7 +41,7 @@ pub(super) fn exposed(path: &Path) -> Option<PathBuf> {
 }
 
 pub(super) fn run_hidden(program: &Path, arguments: &[OsString]) -> io::Result<Output> {
-    Command::new(program).args(arguments).stdin(Stdio::null()).creation_flags(CREATE_NO_WINDOW).output()
+    super::child::run(Command::new(program).args(arguments).creation_flags(CREATE_NO_WINDOW))
 }
 
 pub(super) fn system_folder() -> PathBuf {
