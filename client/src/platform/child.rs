@@ -64,7 +64,8 @@ fn rest(pieces: Receiver<Vec<u8>>) -> Vec<u8> {
     all
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::*;
 
