@@ -2,7 +2,7 @@
 //!
 //! The rule. A family has sources in an order of preference; the first that gives an address without an objection
 //! gives the one to send. Objections are: not of a host at all; on an interface: down, a VPN's, temporary, deprecated,
-//! tentative, private, link-local; from anybody but the gateway: whatever [`claims`](crate::detect::claims)
+//! tentative, private, link-local; from anybody but the gateway: whatever [`claims`]
 //! recognizes (carrier NAT, a resolver's, a VPN's or proxy network's address); through a VPN: any. `allow_…` lifts
 //! them one by one. Among several addresses of one source the order is: public, already published, on the way out,
 //! known to last.
