@@ -8,7 +8,7 @@ use lexopt::Arg::{Long, Short, Value};
 use lexopt::{Parser, ValueExt as _};
 
 use crate::command::init::InitOrder;
-use crate::command::install::Who;
+use crate::command::install::{UninstallOrder, Who};
 use crate::command::update::When;
 use crate::settings::span;
 use crate::task::EVERY;
@@ -45,7 +45,7 @@ pub enum Verb {
     /// Show what is scheduled and how it went.
     Status(Scope),
     /// Take away what `install` made; whether the configuration, key and state go as well.
-    Uninstall(Removing),
+    Uninstall(UninstallOrder),
     /// Tell the gateway; whether the system's scheduler asks.
     Update(When, bool),
 }
@@ -63,19 +63,6 @@ pub struct Installing {
     pub scope: Scope,
     /// The folder of a system that does not run now.
     pub root: Option<PathBuf>,
-    /// Whether to show what would be done instead.
-    pub is_dry: bool,
-}
-
-/// What `uninstall` is asked for.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Removing {
-    /// Whom it was installed for.
-    pub scope: Scope,
-    /// The folder of a system that does not run now.
-    pub root: Option<PathBuf>,
-    /// Whether configuration, key and state go as well.
-    pub is_purge: bool,
     /// Whether to show what would be done instead.
     pub is_dry: bool,
 }
@@ -308,7 +295,8 @@ impl Said {
             }),
             "run" => Verb::Run,
             "status" => Verb::Status(self.scope),
-            "uninstall" => Verb::Uninstall(Removing {
+            "uninstall" => Verb::Uninstall(UninstallOrder {
+                config: None,
                 is_purge: self.has("purge"),
                 is_dry: self.has("dry-run"),
                 scope: self.scope,

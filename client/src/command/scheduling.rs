@@ -4,7 +4,7 @@
 use std::fmt::Display;
 use std::path::PathBuf;
 
-use super::arguments::{Installing, Removing};
+use super::arguments::Installing;
 use super::install::{self, Failure, uninstall as do_uninstall};
 use super::install::{InstallOrder, Surroundings, ThisMachine, UninstallOrder, install as do_install};
 use super::status::{self, StateView};
@@ -66,11 +66,10 @@ pub(super) fn install(named: Option<PathBuf>, wanted: Installing, speaker: &Spea
     ended(with_surroundings(speaker, |around| do_install(&order, around)))
 }
 
-pub(super) fn uninstall(named: Option<PathBuf>, wanted: Removing, speaker: &Speaker) -> u8 {
-    let Removing { scope, root, is_purge, is_dry } = wanted;
+pub(super) fn uninstall(named: Option<PathBuf>, wanted: UninstallOrder, speaker: &Speaker) -> u8 {
     // What is deleted is never what happens to lie in the folder one is in.
-    let config = named.or_else(|| is_purge.then(|| usual_config(scope)));
-    let order = UninstallOrder { config, scope, root, is_purge, is_dry };
+    let config = named.or_else(|| wanted.is_purge.then(|| usual_config(wanted.scope)));
+    let order = UninstallOrder { config, ..wanted };
     ended(with_surroundings(speaker, |around| do_uninstall(&order, around)))
 }
 

@@ -1,12 +1,12 @@
 //! The addresses of this machine's network interfaces, and the cards that uplinks are bound to.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr};
 
 use nicgate_protocol::address::unmapped;
 use nicgate_protocol::{Family, Scope};
 
 use crate::choose::{Found, Origin, Standing, is_meant};
-use crate::platform::{Interface, Kind, Local};
+use crate::platform::{self, Interface, Kind, Local};
 use crate::settings::Which;
 use crate::way::{Card, Way};
 
@@ -23,7 +23,7 @@ impl WayOut {
     pub fn of(way: &Way) -> Self {
         match &way.card {
             Some(card) => Self { v4: card.v4.map(IpAddr::V4), v6: card.v6.map(IpAddr::V6) },
-            None => Self { v4: source_address(Family::V4), v6: source_address(Family::V6) },
+            None => Self { v4: platform::source_address(Family::V4), v6: platform::source_address(Family::V6) },
         }
     }
 
@@ -132,18 +132,6 @@ fn best<T>(interface: &Interface, bind: &Which, of: impl Fn(IpAddr) -> Option<T>
 
 fn is_link_local(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
-}
-
-/// The address with which the system would speak to the outside. Connecting a UDP socket only asks the routing
-/// table: nothing is sent. The destinations are documentation addresses, which go where the default route leads.
-fn source_address(family: Family) -> Option<IpAddr> {
-    let (here, there): (SocketAddr, SocketAddr) = match family {
-        Family::V4 => ((Ipv4Addr::UNSPECIFIED, 0).into(), (Ipv4Addr::new(198, 51, 100, 1), 9).into()),
-        Family::V6 => ((Ipv6Addr::UNSPECIFIED, 0).into(), (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1), 9).into()),
-    };
-    let socket = UdpSocket::bind(here).ok()?;
-    socket.connect(there).ok()?;
-    socket.local_addr().ok().map(|address| address.ip())
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ const ROUTES: i32 = 17;
 /// Adds what the list of addresses does not tell. Which router a default route leads to stays unknown, and so does
 /// every route that is not the preferred one.
 pub(super) fn complete(interfaces: &mut [Interface]) {
-    let sources = Family::BOTH.map(source_address);
+    let sources = Family::BOTH.map(super::source_address);
     for interface in interfaces {
         if ["utun", "ipsec"].iter().any(|prefix| interface.name.starts_with(prefix)) {
             interface.kind = Kind::Vpn;
@@ -35,18 +35,6 @@ fn route(source: IpAddr) -> DefaultRoute {
         IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
     DefaultRoute { router, metric: 0 }
-}
-
-/// The address with which the system would speak to the outside. Connecting a UDP socket only asks the routing
-/// table: nothing is sent. The destinations are documentation addresses, which go where the default route leads.
-fn source_address(family: Family) -> Option<IpAddr> {
-    let (here, there): (SocketAddr, SocketAddr) = match family {
-        Family::V4 => ((Ipv4Addr::UNSPECIFIED, 0).into(), (Ipv4Addr::new(198, 51, 100, 1), 9).into()),
-        Family::V6 => ((Ipv6Addr::UNSPECIFIED, 0).into(), (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1), 9).into()),
-    };
-    let socket = UdpSocket::bind(here).ok()?;
-    socket.connect(there).ok()?;
-    socket.local_addr().ok().map(|address| address.ip())
 }
 
 /// A socket that hears whatever happens to the routing table, addresses and cards included (route(4)).

@@ -7,11 +7,11 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use nicgate_protocol::Secret;
+use nicgate_protocol::{Family, Secret};
 
 use crate::choose::Marks;
 
@@ -312,6 +312,19 @@ pub fn own_folder(environment: &dyn Fn(&str) -> Option<String>) -> Option<PathBu
 #[must_use]
 pub fn machine_name() -> Option<String> {
     system::machine_name().filter(|name| !name.is_empty())
+}
+
+/// The address with which the system would speak to the outside. Connecting a UDP socket only asks the routing
+/// table: nothing is sent. The destinations are documentation addresses, which go where the default route leads.
+#[must_use]
+pub fn source_address(family: Family) -> Option<IpAddr> {
+    let (here, there): (SocketAddr, SocketAddr) = match family {
+        Family::V4 => ((Ipv4Addr::UNSPECIFIED, 0).into(), (Ipv4Addr::new(198, 51, 100, 1), 9).into()),
+        Family::V6 => ((Ipv6Addr::UNSPECIFIED, 0).into(), (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1), 9).into()),
+    };
+    let socket = UdpSocket::bind(here).ok()?;
+    socket.connect(there).ok()?;
+    socket.local_addr().ok().map(|address| address.ip())
 }
 
 #[cfg(test)]

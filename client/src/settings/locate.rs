@@ -52,6 +52,6 @@ mod tests {
         assert_eq!(of(&[("HOME", "/home/a"), ("XDG_CONFIG_HOME", "/x")]), [here, "/x/nicgate/client.toml", system]);
         assert_eq!(of(&[("HOME", "/home/a"), ("XDG_CONFIG_HOME", "")])[1], "/home/a/.config/nicgate/client.toml");
         assert_eq!(looked(&[], true), [system], "an administrator takes nothing that lies about");
-        assert_eq!(looked(&[("HOME", "/root")], true), ["/root/.config/nicgate/client.toml", system]);
+        assert_eq!(looked(&[("HOME", "/home/a")], true), ["/home/a/.config/nicgate/client.toml", system]);
     }
 }
