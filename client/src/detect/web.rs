@@ -78,7 +78,7 @@ pub async fn by_echo(
     services: &[BaseUrl],
     family: Family,
 ) -> Result<(IpAddr, String, Option<IpAddr>), WebFault> {
-    let mut heard: Vec<(IpAddr, &BaseUrl)> = Vec::new();
+    let mut heard: Vec<IpAddr> = Vec::new();
     let mut said = Vec::new();
     for url in services {
         let answer = async {
@@ -89,9 +89,8 @@ pub async fn by_echo(
             Ok((answer, local)) => match read(&answer, family) {
                 Some(address) => {
                     said.push(format!("{} says {address}", url.host()));
-                    heard.push((address, url));
-                    let agreeing = heard.iter().filter(|(other, _)| *other == address).count();
-                    if agreeing >= AGREEMENT.min(services.len()) {
+                    heard.push(address);
+                    if is_agreed(&heard, services.len()) {
                         return Ok((address, url.host().to_owned(), local));
                     }
                 }
@@ -101,6 +100,12 @@ pub async fn by_echo(
         }
     }
     Err(WebFault::Disagreement(said))
+}
+
+/// Whether enough of the services said what the last one did; one that is named alone is enough.
+fn is_agreed(heard: &[IpAddr], services: usize) -> bool {
+    let agreeing = heard.iter().filter(|address| Some(*address) == heard.last()).count();
+    agreeing >= AGREEMENT.min(services).max(1)
 }
 
 /// The one address that the answer is, if it is one: bare, or in a line `ip=…`.
@@ -121,6 +126,22 @@ fn read(answer: &Answer, family: Family) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_public_service_among_several_is_not_believed_alone() {
+        for (heard, services, expected) in [
+            (&[][..], 3, false),
+            (&[1], 3, false),
+            (&[1, 2], 3, false),
+            (&[1, 2, 1], 3, true),
+            (&[1, 1], 2, true),
+            (&[1, 2], 2, false),
+            (&[1], 1, true),
+        ] {
+            let addresses: Vec<IpAddr> = heard.iter().map(|last| IpAddr::from([192, 0, 2, *last])).collect();
+            assert_eq!(is_agreed(&addresses, services), expected, "{heard:?} of {services}");
+        }
+    }
 
     #[test]
     fn only_a_bare_address_of_the_family_is_believed() {
